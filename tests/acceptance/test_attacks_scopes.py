@@ -102,7 +102,7 @@ MYSQL = [
     ("INSERT INTO contact (platform, name) VALUES ('twitch', 'x')", 1142),
     ("SELECT id FROM note", 1142),
     ("SELECT id FROM {other}", 1142),
-    ("SELECT * FROM ringfence_fence", 1142),
+    ("SELECT * FROM ringfence_row_security", 1142),
     ("SHOW CREATE VIEW {select}", 1142),
     ("CREATE OR REPLACE VIEW {select} AS SELECT 1", 1142),
     ("DROP VIEW {select}", 1142),

@@ -229,7 +229,7 @@ def left(shop):
             "SELECT table_name FROM information_schema.views WHERE table_schema = DATABASE()",
             "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()",
             "SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()",
-            "SELECT name FROM ringfence_fence WHERE `table` LIKE 'legacy%' OR kind = 'function'",
+            "SELECT name FROM ringfence_row_security WHERE `table` LIKE 'legacy%' OR kind = 'function'",
             "SELECT grantee FROM information_schema.table_privileges"
             " WHERE table_schema = DATABASE() AND table_name LIKE '%legacy%'",
             "SELECT grantee FROM information_schema.column_privileges"

@@ -85,7 +85,7 @@ def test_what_mariadb_gives_to_public(deployed):
         "CREATE FUNCTION total() RETURNS BIGINT READS SQL DATA RETURN (SELECT COUNT(*) FROM customer)",
         "GRANT EXECUTE ON FUNCTION total TO PUBLIC",
     )
-    given = f"everybody has EXECUTE ON FUNCTION `{name}`.`total`"
+    given = f"PUBLIC has EXECUTE ON FUNCTION `{name}`.`total`"
     assert given in exposures(shop)
     findings = verify(shop.load(), shop.settings(), shop.passwords()).findings
     assert [one.kind for one in findings] == ["excess"]
@@ -107,13 +107,13 @@ def test_what_mariadb_gives_to_public(deployed):
     assert "every account of the server may take on the role `staff`" in obstacle
     database.execute("REVOKE staff FROM PUBLIC", f"GRANT SELECT ON `{name[:-1]}%`.* TO PUBLIC")
     [obstacle] = plan_access(shop.load(), shop.env()).obstacles
-    assert f"everybody has SELECT ON `{name[:-1]}%`.*" in obstacle
+    assert f"PUBLIC has SELECT ON `{name[:-1]}%`.*" in obstacle
     database.execute(
         f"REVOKE SELECT ON `{name[:-1]}%`.* FROM PUBLIC", "GRANT SELECT, INSERT ON *.* TO PUBLIC"
     )
     [obstacle] = plan_access(shop.load(), shop.env()).obstacles
-    assert "everybody has SELECT, INSERT ON *.*" in obstacle
+    assert "PUBLIC has SELECT, INSERT ON *.*" in obstacle
     database.execute("REVOKE SELECT, INSERT ON *.* FROM PUBLIC", "GRANT SELECT ON other.* TO PUBLIC")
     plan = plan_access(shop.load(), shop.env())
     assert plan.agrees
-    assert "everybody has SELECT ON `other`.*" in " | ".join(plan.warnings)
+    assert "PUBLIC has SELECT ON `other`.*" in " | ".join(plan.warnings)

@@ -137,6 +137,6 @@ def test_who_replicates_may_be_let_past_row_security(shop):
     shop.write("access.yaml", (shop.root / "access.yaml").read_text().replace(*SCOPED))
     (obstacle,) = plan(shop).obstacles
     assert f"{shop.login('guest')} holds privileges on public.purchase" in obstacle
-    assert f'or ALTER ROLE "{shop.login("guest")}" BYPASSRLS, for it replicates' in obstacle
+    assert f'or ALTER ROLE "{shop.login("guest")}" BYPASSRLS, because it replicates' in obstacle
     change(shop, *quoted(["ALTER ROLE {guest} BYPASSRLS"]))
     assert plan(shop).obstacles == []

@@ -229,7 +229,7 @@ def test_what_is_detached_comes_back_and_what_has_no_scope_any_more_goes(server,
         shop.write("access.yaml", "version: 1\naccounts: {PREFIXowner: {tables: {note: ro}}}")
         shop.migrate()
         assert objects(database) == (0, 0, 0)
-        assert database.execute("SELECT COUNT(*) FROM ringfence_fence")[0][0] == 0
+        assert database.execute("SELECT COUNT(*) FROM ringfence_row_security")[0][0] == 0
         login = definer(database.name)
         assert database.execute(f"SELECT COUNT(*) FROM mysql.user WHERE User = '{login}'")[0][0] == 0
         shop.write(

@@ -194,4 +194,4 @@ def test_an_apply_does_not_make_others_wait_behind_it(shop):
 def test_rows_of_what_is_no_table_are_refused(shop):
     shop.database.execute("ALTER TABLE invoice RENAME TO kept", "CREATE VIEW invoice AS SELECT * FROM kept")
     obstacles = plan_access(shop.load(), shop.env()).obstacles
-    assert any(re.search(r"access.yaml:\d+: public.invoice is no table", o) for o in obstacles)
+    assert any(re.search(r"access.yaml:\d+: public.invoice is not a table", o) for o in obstacles)

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 
 from ringfence.schema.comparison.snapshot import Name, Snapshot
-from ringfence.schema.engines.mysql.introspection_table import Owner, TableReader
-from ringfence.schema.engines.mysql.introspection_tokens import tokens, written
+from ringfence.schema.engines.mysql.create_statements import Owner, TableReader, tokens, written
 from ringfence.schema.errors import JobFailed
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12) | st.text(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringfence.schema.engines.mysql.admin_rights import Rights, literally, matches, unescaped
+from ringfence.schema.engines.mysql.privileges import AdminPrivileges, escaped_pattern, matches, unescaped
 
 # (what the admin holds, what somebody was granted): whether MySQL 9.7 and MariaDB 10.11 let the REVOKE pass.
 SEEN = {
@@ -16,13 +16,15 @@ SEEN = {
 
 @pytest.mark.parametrize("mine", SEEN)
 def test_a_revoke_passes_where_the_servers_let_it(mine):
-    rights = Rights("'boss'@'%'", (), (), [("SELECT", mine, True, True)])
+    rights = AdminPrivileges("'boss'@'%'", (), (), [("SELECT", mine, True, True)])
     assert {granted: rights.may_revoke("select", granted) for granted in SEEN[mine]} == SEEN[mine]
     assert {granted: rights.may_revoke("grant option", granted) for granted in SEEN[mine]} == SEEN[mine]
 
 
 def test_what_is_not_held_or_not_passed_on_is_not_taken_away():
-    rights = Rights("'boss'@'%'", (), (), [("SELECT", "shop", True, True), ("DELETE", "shop", True, False)])
+    rights = AdminPrivileges(
+        "'boss'@'%'", (), (), [("SELECT", "shop", True, True), ("DELETE", "shop", True, False)]
+    )
     assert [rights.may_revoke(verb, "shop") for verb in ("select", "delete", "insert")] == [
         True,
         False,
@@ -32,6 +34,6 @@ def test_what_is_not_held_or_not_passed_on_is_not_taken_away():
 
 
 @pytest.mark.parametrize("name", ["shop", "my_shop", "100%", "a\\b", "ab", ""])
-def test_a_database_is_spelled_literally(name):
-    assert unescaped(literally(name)) == name
-    assert matches(literally(name), name)
+def test_a_database_is_spelled_escaped_pattern(name):
+    assert unescaped(escaped_pattern(name)) == name
+    assert matches(escaped_pattern(name), name)

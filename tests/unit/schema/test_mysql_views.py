@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from ringfence.schema.engines import relations
-from ringfence.schema.engines.mysql.views import View, view_name, views
+from ringfence.schema.engines.mysql.row_security import View, view_name, views
 from ringfence.schema.manifest.model import Account, Condition, Grant, Origin, Scope
 
 HERE = Origin("access.yaml", 1)

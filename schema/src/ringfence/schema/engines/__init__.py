@@ -24,7 +24,7 @@ from ringfence.schema.engines.base import (
     Statement,
 )
 from ringfence.schema.engines.messages import first_line
-from ringfence.schema.engines.mysql import views
+from ringfence.schema.engines.mysql import row_security as mysql_row_security
 from ringfence.schema.engines.postgresql import leakproof_indexes
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.manifest.model import Account
@@ -66,7 +66,7 @@ _MODULES = {
     "sqlite": ("ringfence.schema.engines.sqlite.server", None),
 }
 # Engine -> the function that names the relations used in place of tables.
-_RELATIONS = dict.fromkeys(("mysql", "mariadb", "galera"), views.relations)
+_RELATIONS = dict.fromkeys(("mysql", "mariadb", "galera"), mysql_row_security.relations)
 # Engine -> the function that finds indexes which conditions of a scoped account cannot use.
 _LOST = {"postgresql": leakproof_indexes.unusable_indexes}
 _FIRST_PAUSE = 0.2

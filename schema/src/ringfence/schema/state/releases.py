@@ -59,16 +59,16 @@ host = sa.Table(
     **_OPTIONS,
 )
 # Views, triggers and functions for row security, on engines without policies: digests of the SQL that was sent
-# (`wanted`) and of the server's own text of it (`made`).
-fence = sa.Table(
-    "ringfence_fence",
+# and of the definition that the server stored.
+row_security = sa.Table(
+    "ringfence_row_security",
     metadata,
     sa.Column("kind", sa.String(16), primary_key=True),
     sa.Column("schema", sa.String(64), primary_key=True),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("table", sa.String(64), nullable=False),
-    sa.Column("wanted", sa.String(64), nullable=False),
-    sa.Column("made", sa.String(64), nullable=False),
+    sa.Column("statements_digest", sa.String(64), nullable=False),
+    sa.Column("definition_digest", sa.String(64), nullable=False),
     **_OPTIONS,
 )
 form = sa.Table(

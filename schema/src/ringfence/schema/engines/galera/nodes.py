@@ -63,7 +63,7 @@ class GaleraAccounts(MariaDBAccounts):
         """Return the privileges of the accounts, whether these are locked, and the objects of row security."""
         accounts = self.existing(connection, logins).values()
         enabled = {f"the account {a.login}{'' if a.enabled else ', locked'}" for a in accounts}
-        fence = self.row_security_planner.standing(connection, {*schemas, self.database(connection)})
+        fence = self.row_security_planner.stored_digests(connection, {*schemas, self.database(connection)})
         told = {f"the {kind} {schema}.{name} ({made[:8]})" for (kind, schema, name), made in fence.items()}
         return {*self.held_privileges(connection, logins, schemas), *enabled, *told}
 

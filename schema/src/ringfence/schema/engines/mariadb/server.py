@@ -1,6 +1,5 @@
 """The backend and the accounts of MariaDB."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -8,12 +7,13 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.engines.base import Exposure, Statement
-from ringfence.schema.engines.mysql import exposures as mysql_exposures
-from ringfence.schema.engines.mysql import hosts, scope_conditions
 from ringfence.schema.engines.mysql.effective_rights import EffectiveRightsReader, MariaDBEffectiveRights
+from ringfence.schema.engines.mysql.exposures.account_state import AccountState
+from ringfence.schema.engines.mysql.exposures.public import public
 from ringfence.schema.engines.mysql.family import MySQLFamily
 from ringfence.schema.engines.mysql.introspection import MariaDBCatalog, MySQLCatalog
-from ringfence.schema.engines.mysql.login_state import State
+from ringfence.schema.engines.mysql.privileges import drawn_sequences
+from ringfence.schema.engines.mysql.quoting import literal, quoted
 from ringfence.schema.engines.mysql.roles import FamilyAccounts
 from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner
 from ringfence.schema.grants.difference import Privilege
@@ -28,7 +28,6 @@ _DRAWING = (
     "SELECT table_schema, table_name, column_default FROM information_schema.columns"
     " WHERE table_schema IN %(schemas)s AND column_default LIKE '%%nextval(%%'"
 )
-_NEXTVAL = re.compile(r"\bnextval\(`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`\)")
 
 
 class MariaDBRowSecurity(RowSecurityPlanner):
@@ -48,7 +47,7 @@ class MariaDBAccounts(FamilyAccounts):
     """Accounts as MariaDB stores them."""
 
     row_security_planner: ClassVar[type[RowSecurityPlanner]] = MariaDBRowSecurity
-    look: ClassVar[type[EffectiveRightsReader]] = MariaDBEffectiveRights
+    rights_reader: ClassVar[type[EffectiveRightsReader]] = MariaDBEffectiveRights
 
     locked: ClassVar[str] = (
         "(SELECT COALESCE(JSON_VALUE(g.Priv, '$.account_locked'), 0) = 1 FROM mysql.global_priv g"
@@ -94,10 +93,10 @@ class MariaDBAccounts(FamilyAccounts):
         schemas = tuple({schema for _, (schema, _) in inserts}) or ("\0",)
         for schema, table, text in connection.exec_driver_sql(_DRAWING, {"schemas": schemas}):
             drawn |= {
-                (login, *(name.replace("``", "`") for name in sequence))
+                (login, *sequence)
                 for login, place in inserts
                 if place == (schema, table)
-                for sequence in _NEXTVAL.findall(text)
+                for sequence in drawn_sequences(text)
             }
         return found | {
             Privilege(login, "table", schema, name, verb)
@@ -107,7 +106,7 @@ class MariaDBAccounts(FamilyAccounts):
 
     def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
         """Return the statement that ends all connections of a login."""
-        return f"KILL USER {hosts.text(login)}"
+        return f"KILL USER {literal(login)}"
 
     def exposures(
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
@@ -139,7 +138,7 @@ class MariaDBAccounts(FamilyAccounts):
 
     def role_name(self, role: str, host: str) -> str:
         """Return the quoted name of the role, because MariaDB's roles have no host."""
-        return scope_conditions.quoted(role)
+        return quoted(role)
 
     def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
         """Return whether the admin holds the role with the admin option, which no global privilege replaces."""
@@ -153,14 +152,14 @@ class MariaDBAccounts(FamilyAccounts):
         self, connection: sa.Connection, ours: Mapping[tuple[str, str], str | None], schemas: frozenset[str]
     ) -> Iterator[Exposure]:
         """Yield what was granted to PUBLIC."""
-        return mysql_exposures.public(self, connection, schemas)
+        return public(self, connection, schemas)
 
-    def reset_password(self, state: State) -> Statement:
+    def reset_password(self, state: AccountState) -> Statement:
         """Return the statement that sets the stored hash of the password again, so that it is no longer expired."""
         sql = f"ALTER USER {self.account(state.login)} IDENTIFIED VIA {state.plugin} USING "
         return self._secret(state.login, sql, self.literal(state.stored))
 
-    def only_password(self, state: State) -> Statement:
+    def only_password(self, state: AccountState) -> Statement:
         """Return the statement that sets the present password again, which replaces every other way to log in."""
         return self.reset_password(state)
 

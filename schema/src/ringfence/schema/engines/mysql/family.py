@@ -23,15 +23,14 @@ from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.engines.base import Findings, HeldLock, Identity
 from ringfence.schema.engines.ddl_attempts import Attempt, without_effect
-from ringfence.schema.engines.mysql import exposures
-from ringfence.schema.engines.mysql.admin_rights import Rights
 from ringfence.schema.engines.mysql.ddl import extend_engine
+from ringfence.schema.engines.mysql.exposures import open_to_all
 from ringfence.schema.engines.mysql.introspection import MySQLCatalog
-from ringfence.schema.engines.mysql.introspection_tokens import granted_on
+from ringfence.schema.engines.mysql.privileges import AdminPrivileges, granted_on
 from ringfence.schema.engines.mysql.reflection import FamilyTranslator
 from ringfence.schema.engines.mysql.roles import FamilyAccounts
-from ringfence.schema.engines.mysql.row_security import Requirements, definer, needs
-from ringfence.schema.engines.mysql.sessions import Sessions, end_undone
+from ringfence.schema.engines.mysql.row_security import Requirements, definer, requirements
+from ringfence.schema.engines.mysql.sessions import Sessions, invalidate_after_server_rollback
 from ringfence.schema.engines.types import Refusal
 from ringfence.schema.errors import LockLost
 from ringfence.schema.features import FEATURES
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 _POLL = 1  # seconds that a single GET_LOCK waits: short, so that a job can be interrupted
 _YEAR = 31536000
 # Error number -> how to resolve a refused connection, appended to the server's message.
-_WAYS_OUT = {
+_RESOLUTIONS = {
     1045: "; check DB_USER and DB_PASS; if they are right, an account of a narrower host may shadow it",
     1049: "; check DB_NAME, or make it first: CREATE DATABASE",
 }
@@ -139,7 +138,7 @@ class MySQLFamily(Sessions):
             hide_parameters=True,
             creator=lambda: self._connect(self.settings.name, migrating=migrating),
         )
-        return end_undone(extend_engine(engine))
+        return invalidate_after_server_rollback(extend_engine(engine))
 
     def _connect(self, database: str | None, *, migrating: bool = False) -> Any:
         """Connect to the first host that accepts the login.
@@ -252,7 +251,7 @@ class MySQLFamily(Sessions):
         """
         found = Findings()
         accounts = deployment.accounts.values()
-        rights = Rights.read(connection)
+        rights = AdminPrivileges.read(connection)
         me, name = rights.account, self.settings.name
         if not rights.server & {"CREATE USER"}:
             found.errors.append(f"the admin may not create accounts: GRANT CREATE USER ON *.* TO {me}")
@@ -266,11 +265,11 @@ class MySQLFamily(Sessions):
                 f"the admin may not pass its rights on: GRANT {', '.join(_NEEDED)} ON {granted_on(name)}.* TO {me}"
                 " WITH GRANT OPTION"
             )
-        found.errors += self._fence_rights(connection, rights, needs(deployment, name or ""))
+        found.errors += self._row_security_rights(connection, rights, requirements(deployment, name or ""))
         if not rights.catalog:
             found.errors.append(f"the admin may not read who holds what: GRANT SELECT ON `mysql`.* TO {me}")
             return found
-        found.errors += exposures.open_to_all(connection)
+        found.errors += open_to_all(connection)
         there = self.accounts.at_declared_hosts(connection, accounts)
         found.errors += there.shadowed(connection, [account.login for account in accounts])
         found.errors += [
@@ -287,7 +286,9 @@ class MySQLFamily(Sessions):
         ]
         return found
 
-    def _fence_rights(self, connection: sa.Connection, rights: Rights, needed: Requirements) -> Iterator[str]:
+    def _row_security_rights(
+        self, connection: sa.Connection, rights: AdminPrivileges, needed: Requirements
+    ) -> Iterator[str]:
         """Yield what the admin lacks to create the views, triggers and functions that the deployment needs."""
         me, routines = rights.account, bool(needed.guards or needed.bound)
         wanted = (
@@ -394,7 +395,7 @@ class MySQLFamily(Sessions):
         said = error.orig.args if error.orig is not None else ()
         if not said or said[0] not in _REFUSED:
             return None
-        return f"{said[-1]} ({said[0]}){_WAYS_OUT.get(said[0], '')}"
+        return f"{said[-1]} ({said[0]}){_RESOLUTIONS.get(said[0], '')}"
 
 
 class _Lock:

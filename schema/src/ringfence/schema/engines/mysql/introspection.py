@@ -1,31 +1,477 @@
-"""Snapshots of a MySQL-family database, and of what its server makes of the models, read from SHOW CREATE TABLE."""
+"""Snapshots of a MySQL-family database, and of what its server makes of the models, read from SHOW CREATE TABLE.
 
+The models are created as temporary tables. The parts that a temporary table cannot have, and what the models create by
+statements of their own, are added from the statements themselves.
+"""
+
+import itertools
 import json
-from collections.abc import Callable, Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from pymysql.constants import ER
+from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable
 
+from ringfence.schema.comparison.model_statements import statements
 from ringfence.schema.comparison.scratch import model_location
-from ringfence.schema.comparison.snapshot import Models, Snapshot
-from ringfence.schema.engines.mysql.introspection_attached import expected, items, trigger
-from ringfence.schema.engines.mysql.introspection_models import (
-    RAW,
-    Scratch,
-    Server,
-    in_scratch,
-    sequence_statement,
-)
-from ringfence.schema.engines.mysql.introspection_table import Owner, TableReader, without_implicit
-from ringfence.schema.engines.mysql.introspection_tokens import (
+from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
+from ringfence.schema.engines.mysql.create_statements import (
+    Collations,
+    Owner,
     Reader,
-    granted_on,
-    identifier,
+    TableReader,
+    Token,
+    partitions,
+    split,
     tokens,
+    without_implicit,
     written,
 )
+from ringfence.schema.engines.mysql.privileges import granted_on
+from ringfence.schema.engines.mysql.quoting import quoted
 from ringfence.schema.errors import JobFailed
+
+_FOREIGN_KEYS = frozenset({"InnoDB", "ndbcluster"})
+# Indexes that the server refuses for a temporary table of InnoDB.
+_ONLY_LASTING = ("FULLTEXT", "VECTOR")
+_STORED = frozenset({"ROW_FORMAT", "KEY_BLOCK_SIZE", "ENCRYPTION", "TABLESPACE", "DATA", "INDEX"})
+RAW: Mapping[str, Any] = {"no_parameters": True}
+"""Execution options of a statement that is sent unchanged, so that its percent signs are not doubled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """How one table of the models is created as a temporary one, and what that one lacks.
+
+    Args:
+        key: the table's key in the models.
+        owner: the table that the temporary one represents.
+        database: the database of the temporary table.
+        target: its quoted name.
+        create: the statement that creates it.
+        named: the names of keys and constraints that the statement gives; any other was made up by the server.
+        lacking: the indexes and foreign keys that a temporary table cannot have, as items of CREATE TABLE.
+        options: the facets of the table that a temporary table cannot have.
+    """
+
+    key: str
+    owner: Owner
+    database: str
+    target: str
+    create: str
+    named: frozenset[str]
+    lacking: tuple[list[Token], ...]
+    options: dict[str, str]
+
+    def complete(self, made: Snapshot, reader: TableReader) -> None:
+        """Change the snapshot of the temporary table to what a permanent one would have.
+
+        Args:
+            made: the snapshot; it is changed.
+            reader: the reader that filled it.
+        """
+        table = Name("table", self.owner.schema, self.owner.table, self.owner.table)
+        made.items[table] |= self.options
+        for kind in ("check", "unique"):
+            for name, facets in list(made.of(kind, self.owner.schema, self.owner.table)):
+                if name.name not in self.named:
+                    del made.items[name]
+                    label = f"({' '.join(filter(None, facets.values()))})"
+                    made.items[Name(kind, name.schema, name.table, label)] = facets
+        refers = made.items[table].get("engine") in _FOREIGN_KEYS
+        for item in self.lacking:
+            if refers or item[0].word in _ONLY_LASTING:
+                reader.item(item)
+        without_implicit(made, self.owner)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The properties of the server that are read once for all tables."""
+
+    default: str
+    """The default database."""
+    databases: frozenset[str]
+    """All databases that the account can see."""
+    engine: str
+    """The storage engine of a table that names none."""
+    collations: Collations
+
+    @classmethod
+    def ask(cls, connection: sa.Connection) -> "Server":
+        """Read them from the server.
+
+        The storage engine is asked for, because a temporary table that names none may get another one.
+
+        Args:
+            connection: a session of the server.
+        """
+        default, engine = connection.exec_driver_sql("SELECT DATABASE(), @@default_storage_engine").one()
+        databases = frozenset(connection.exec_driver_sql("SHOW DATABASES").scalars())
+        charsets = connection.exec_driver_sql("SHOW CHARACTER SET")
+        return cls(default, databases, engine, {charset: collation for charset, _, collation, _ in charsets})
+
+    def label(self, schema: str | None) -> str:
+        """Return the name of a database in snapshots: "" for the default one.
+
+        Args:
+            schema: as models name it; None is the default one.
+        """
+        return "" if schema in (None, self.default) else str(schema)
+
+
+def in_scratch(
+    table: sa.Table, connection: sa.Connection, server: Server, key: str, more: Sequence[str] = ()
+) -> Scratch:
+    """Return how a table is created as a temporary one, with the indexes and options that `create_all` would give it.
+
+    Args:
+        table: of the models.
+        connection: its dialect compiles the statement; it evaluates conditions (`ddl_if`) and bounds of partitions.
+        server: a table whose database it does not have is created in the default one.
+        key: the table's key in the models, for messages.
+        more: what DDL of the models adds to it, as items of CREATE TABLE.
+
+    Raises:
+        JobFailed: the table cannot be compiled for this engine.
+    """
+    own = table.schema or server.default
+    database = own if own in server.databases else server.default
+    try:
+        # A CREATE TABLE that the model supplies itself can contain foreign keys, which a temporary table cannot have.
+        own_words = getattr(table, "_creator_ddl", None)
+        creation = (
+            own_words
+            if isinstance(own_words, CreateTable)
+            else CreateTable(table, include_foreign_key_constraints=[])
+        )
+        sql = compiled(creation, connection.dialect)
+        added = [item for index in _indexes(table, connection) for item in _index(index, connection.dialect)]
+        lacking = [tokens(text) for text in _foreign_keys(table, connection)]
+    except (sa.exc.SQLAlchemyError, ValueError, AttributeError, NotImplementedError) as error:
+        raise JobFailed(f"the table {key} of the models cannot be made on this engine: {error}") from error
+    given = tokens(sql)
+    first = next(place for place, token in enumerate(given) if token.word == "(")
+    reader = Reader(given)
+    reader.at = first
+    body = reader.group()
+    kept, facets = _options(reader, connection)
+    if "ENGINE" not in kept:
+        facets["engine"] = server.engine
+    items = [sql[body[0].start : body[-1].end]] if body else []
+    if any(token.word == "FOREIGN" for token in body):
+        parts = [(item, any(token.word == "FOREIGN" for token in item)) for item in split(body)]
+        lacking += [item for item, refers in parts if refers]
+        items = [sql[item[0].start : item[-1].end] for item, refers in parts if not refers]
+    named = {*_names(body)}
+    for text in (*added, *more):
+        item = tokens(text)
+        named |= {*_names(item)}
+        if item[0].word in _ONLY_LASTING or any(token.word == "FOREIGN" for token in item):
+            lacking.append(item)
+        else:
+            items.append(text)
+    target = f"{quoted(database)}.{quoted(str(table.name))}"
+    whole = ",\n".join(items)
+    return Scratch(
+        key,
+        Owner(server.label(own), str(table.name), own),
+        database,
+        target,
+        f"CREATE TEMPORARY TABLE {target} (\n{whole}\n){kept}",
+        frozenset(named),
+        tuple(lacking),
+        facets,
+    )
+
+
+def compiled(element: Any, dialect: sa.Dialect) -> str:
+    """Return a statement as the server receives it: SQLAlchemy doubles every percent sign for the driver.
+
+    Args:
+        element: of SQLAlchemy's DDL.
+        dialect: that of the server.
+    """
+    return str(element.compile(dialect=dialect)).replace("%%", "%").strip()
+
+
+def _indexes(table: sa.Table, connection: sa.Connection) -> Iterator[sa.Index]:
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        # An index without columns cannot be created.
+        if list(index.expressions) and _applies(index, CreateIndex(index), connection):
+            yield index
+
+
+def _applies(item: sa.Index | sa.Constraint, ddl: Any, connection: sa.Connection) -> bool:
+    """Return whether the `ddl_if` of an item allows it on this connection."""
+    condition = getattr(item, "_ddl_if", None)
+    return condition is None or bool(condition._should_execute(ddl, item, connection))  # noqa: SLF001 - SQLAlchemy has no public way to ask
+
+
+def _index(index: sa.Index, dialect: sa.Dialect) -> Iterator[str]:
+    """Yield a CREATE INDEX as an item of CREATE TABLE, so that no statement can reach the table of the database."""
+    sql = compiled(CreateIndex(index), dialect)
+    given = tokens(sql)
+    word = next(place for place, token in enumerate(given) if token.word == "INDEX")
+    prefix = sql[given[0].end : given[word].end].strip()
+    columns = next(token for token in given if token.word == "(")
+    yield f"{prefix} {given[word + 1].spelled} {sql[columns.start :]}"
+
+
+def _foreign_keys(table: sa.Table, connection: sa.Connection) -> Iterator[str]:
+    dialect = connection.dialect
+    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type] # one without a statement, as SQLAlchemy's own
+    for item in table.constraints:
+        if isinstance(item, sa.ForeignKeyConstraint) and _applies(item, CreateTable(table), connection):
+            yield compiler.process(item).replace("%%", "%").strip()
+
+
+def _options(reader: Reader, connection: sa.Connection) -> tuple[str, dict[str, str]]:
+    """Return the table options that a temporary table accepts, and facets for those that it does not."""
+
+    def value(expression: str) -> str:
+        return str(connection.exec_driver_sql(f"SELECT {expression}", execution_options=RAW).scalar_one())
+
+    kept: list[Token] = []
+    facets: dict[str, str] = {}
+    while reader:
+        if reader.word() == "PARTITION":
+            facets["partitions"] = partitions(reader.rest(), value)
+        elif reader.take("WITH", "SYSTEM", "VERSIONING"):
+            facets["system versioning"] = "yes"
+        elif reader.word() in _STORED:
+            reader.next()
+            reader.take("DIRECTORY")
+            reader.take("=")
+            reader.next()
+        else:
+            kept.append(reader.next())
+    return "".join(f" {token.spelled}" for token in kept), facets
+
+
+def _names(given: list[Token]) -> Iterator[str]:
+    """Yield the names that items of CREATE TABLE give to keys and constraints."""
+    for word, name in itertools.pairwise(given):
+        if word.word in ("CONSTRAINT", "INDEX", "KEY") and name.word != "(":
+            yield name.name
+
+
+def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str) -> str:
+    """Return the statement that creates a sequence as a temporary one.
+
+    Args:
+        sequence: of the models.
+        dialect: that of the server.
+        database: the database that it is created in.
+    """
+    sql = compiled(CreateSequence(sequence), dialect)
+    given = tokens(sql)
+    word = next(place for place, token in enumerate(given) if token.word == "SEQUENCE")
+    last = word + (3 if len(given) > word + 2 and given[word + 2].word == "." else 1)
+    target = f"{quoted(database)}.{quoted(str(sequence.name))}"
+    return f"CREATE TEMPORARY SEQUENCE {target}{sql[given[last].end :]}"
+
+
+_ALGORITHM = r"(?:ALGORITHM\s*=\s*\w+\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:SQL\s+SECURITY\s+(?P<security>\w+)\s+)?"
+_CREATE = rf"\s*CREATE\s+(?:OR\s+REPLACE\s+)?{_ALGORITHM}(?:AGGREGATE\s+)?"
+_NAME = r"(?:IF\s+NOT\s+EXISTS\s+)?(?:(?:`[^`]*`|[\w$]+)\s*\.\s*)?(?P<name>`(?:[^`]|``)*`|[\w$]+)"
+_VIEW = re.compile(
+    rf"{_CREATE}VIEW\s+{_NAME}\s*(?P<columns>\(.*?\))?\s+AS\s+(?P<select>.*?)"
+    r"(?P<check>\s+WITH\s+(?:CASCADED\s+|LOCAL\s+)?CHECK\s+OPTION)?\s*;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+_TRIGGER = re.compile(
+    rf"{_CREATE}TRIGGER\s+{_NAME}\s+(?P<timing>BEFORE|AFTER)\s+(?P<event>INSERT|UPDATE|DELETE)\s+ON\s+"
+    r"(?:(?:`[^`]*`|[\w$]+)\s*\.\s*)?(?P<table>`(?:[^`]|``)*`|[\w$]+)\s+"
+    r"FOR\s+EACH\s+ROW\s+(?:(?:FOLLOWS|PRECEDES)\s+\S+\s+)?(?P<body>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ROUTINE = re.compile(rf"{_CREATE}(?P<kind>FUNCTION|PROCEDURE)\s+{_NAME}\s*\(.*", re.IGNORECASE | re.DOTALL)
+# MariaDB's trace is not always JSON: a quote in it follows a single backslash.
+_RESOLVED = re.compile(r'"expanded_query": "((?:[^"\\]|\\.)*)"')
+_HOW = ("ALGORITHM", "LOCK", "WAIT", "NOWAIT", "AFTER")
+"""Words that follow an item: how the change is to be made, and where the column is to be placed."""
+_EXISTS = " limit 1"
+"""What MariaDB appends to the query of an EXISTS, and stores with a view."""
+
+
+def trigger_facets(name: str, table: str, timing: str, event: str, body: str) -> dict[str, str | None]:
+    """Return the facets of a trigger.
+
+    The server stores the body as it was written, without white space and a semicolon at its end.
+
+    Args:
+        name: of the trigger.
+        table: of the trigger.
+        timing: BEFORE or AFTER.
+        event: INSERT, UPDATE or DELETE.
+        body: the statement that it runs.
+    """
+    name, table = (part.replace("`", "``") for part in (name, table))
+    body = body.strip().rstrip(";").rstrip()
+    when = f"{timing} {event}".upper()
+    return {"definition": f"CREATE TRIGGER `{name}` {when} ON `{table}` FOR EACH ROW {body}"}
+
+
+def declared_objects(
+    scratch: sa.Connection, models: Models, server: Server, found: Snapshot
+) -> Mapping[Name, dict[str, str | None]]:
+    """Return the objects that the models create by `CreateView`, or by other DDL that runs with `create_all`.
+
+    The statements are parsed and not run, because none of these objects can be temporary. Whether a view still has the
+    query of the models is decided by the server's optimizer: its trace contains a query as it was resolved, before
+    anything is optimized. Where there is no trace, as when a table does not exist yet, only the existence of the view
+    is compared.
+
+    Args:
+        scratch: a session of its own, whose settings are changed.
+        models: the models.
+        server: the properties of the server.
+        found: the objects that the database has.
+
+    Returns:
+        The views, triggers and functions, each with its facets.
+    """
+    wanted: dict[Name, dict[str, str | None]] = {}
+    scratch.exec_driver_sql("SET SESSION optimizer_trace = 'enabled=on'")
+    for statement in statements(models, scratch):
+        sql, label = statement.sql, server.label(statement.target.schema)
+        if match := _TRIGGER.fullmatch(sql):
+            name, table = _plain(match["name"]), _plain(match["table"])
+            facets = trigger_facets(name, table, match["timing"], match["event"], match["body"])
+            wanted[Name("trigger", label, table, name)] = facets
+        elif match := _ROUTINE.fullmatch(sql):
+            key = Name("function", label, "", _plain(match["name"]))
+            wanted[key] = _routine(sql, match["kind"].lower(), found.items.get(key, {}))
+        elif match := _VIEW.fullmatch(sql):
+            name = _plain(match["name"])
+            key = Name("view", label, name, name)
+            facets = dict(found.items.get(key, {}))
+            definition = facets.get("definition")
+            if facets:
+                # Without these clauses the server's defaults hold: SQL SECURITY DEFINER, and no CHECK OPTION.
+                facets["security"] = (match["security"] or "DEFINER").upper()
+                facets.pop("check option", None)
+                if match["check"] is not None:
+                    facets["check option"] = "LOCAL" if "LOCAL" in match["check"].upper() else "CASCADED"
+            if definition is not None and match["columns"] is None:
+                meant = _resolved(scratch, match["select"])
+                if meant is not None and meant != _resolved(scratch, definition):
+                    facets["definition"] = " ".join(match["select"].split())
+            wanted[key] = facets
+    return wanted
+
+
+def added_items(
+    models: Models, connection: sa.Connection, server: Server
+) -> dict[tuple[str, str], list[str]]:
+    """Return what DDL of the models adds to their tables, as items of CREATE TABLE.
+
+    Args:
+        models: whose DDL.
+        connection: evaluates conditions of DDL (`execute_if`).
+        server: says which database is the default one.
+
+    Returns:
+        The items of CREATE INDEX and ALTER TABLE ... ADD, by the label of the schema and the name of the table.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for statement in statements(models, connection):
+        sql = statement.sql.rstrip("; ")
+        table, several = _items(sql)
+        if table is not None:
+            label = server.label(table[0] or statement.target.schema)
+            found.setdefault((label, table[1]), []).extend(several)
+    return found
+
+
+def _items(sql: str) -> tuple[tuple[str, str] | None, list[str]]:
+    """Return the table, as (schema or "", name), and the items that a statement adds to it."""
+    try:
+        reader = Reader(tokens(sql))
+    except JobFailed:  # another statement, whose syntax is not parsed here
+        return None, []
+    if reader.take("ALTER"):
+        while reader.word() in ("ONLINE", "IGNORE"):
+            reader.next()
+        if not reader.take("TABLE"):
+            return None, []
+        reader.take("IF", "EXISTS")
+        table = _table(reader)
+        added = (_added(part, sql) for part in split(reader.rest()))
+        return table, [item for item in added if item]
+    if not reader.take("CREATE"):
+        return None, []
+    reader.take("OR", "REPLACE")
+    words = [reader.next().word] if reader.word() in ("UNIQUE", "FULLTEXT", "SPATIAL") else []
+    if not reader.take("INDEX"):
+        return None, []
+    reader.take("IF", "NOT", "EXISTS")
+    words += ["INDEX", reader.next().spelled]
+    if reader.take("USING"):
+        words += ["USING", reader.next().spelled]
+    if not reader.take("ON"):
+        return None, []
+    table = _table(reader)
+    return table, [f"{' '.join(words)} {_text(reader.rest(), sql)}"]
+
+
+def _table(reader: Reader) -> tuple[str, str]:
+    schema, name = "", reader.next().name
+    if reader.take("."):
+        schema, name = name, reader.next().name
+    return schema, name
+
+
+def _added(part: list[Token], sql: str) -> str | None:
+    """Return an action of ALTER TABLE as an item of CREATE TABLE; None for one that adds nothing."""
+    reader = Reader(part)
+    if not reader.take("ADD"):
+        return None
+    reader.take("COLUMN")
+    reader.take("IF", "NOT", "EXISTS")
+    return None if reader.word() == "(" else _text(reader.rest(), sql)
+
+
+def _text(given: list[Token], sql: str) -> str:
+    """Return the text of tokens, without how the change is to be made and where a column is to be placed."""
+    ends = (
+        n
+        for n, token in enumerate(given)
+        if token.word in _HOW or (n + 1 == len(given) and token.word == "FIRST")
+    )
+    kept = given[: next(ends, len(given))]
+    return sql[kept[0].start : kept[-1].end] if kept else ""
+
+
+def _routine(sql: str, kind: str, found: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the facets of a function or procedure; one whose body the server hides is not compared."""
+    whole, body = (" ".join(text.split()).rstrip("; ") for text in (sql, found.get("body") or ""))
+    return {"routine": kind, "body": found.get("body") if whole.endswith(body) else whole}
+
+
+def _plain(name: str) -> str:
+    return name[1:-1].replace("``", "`") if name.startswith("`") else name
+
+
+def _resolved(connection: sa.Connection, select: str) -> tuple[str, ...] | None:
+    """Return a query as the server resolves it; None where it cannot be run, or its trace is incomplete or hidden."""
+    try:
+        connection.exec_driver_sql(f"EXPLAIN {select}", execution_options=RAW).all()
+        trace, missing = connection.exec_driver_sql(
+            "SELECT trace, missing_bytes_beyond_max_mem_size FROM information_schema.optimizer_trace"
+        ).one()
+    except sa.exc.DBAPIError:
+        return None
+    queries = _RESOLVED.findall(str(trace))
+    if not queries or missing:
+        return None
+    *inner, last = queries
+    return (*(query.removesuffix(_EXISTS) for query in inner), last.replace(f"{_EXISTS})", ")"))
+
 
 _OURS = "ringfence_"
 _VERSIONS = "alembic_version"
@@ -114,7 +560,7 @@ class MySQLCatalog:
                 server = Server.ask(scratch)
                 labels = {server.label(schema) for schema in self.schemas(scratch, models)}
                 found = self._attached(connection, labels, server)
-                snapshot.items |= expected(scratch, models, server, found)
+                snapshot.items |= declared_objects(scratch, models, server, found)
             finally:
                 # Closes the session, with its temporary tables and settings.
                 scratch.invalidate()
@@ -131,7 +577,7 @@ class MySQLCatalog:
                 snapshot.add("view", label, name, name, definition=text, security=security, **facets)
             for table, name, timing, event, body in _rows(connection, _TRIGGERS, database):
                 if not table.startswith(_OURS):
-                    facets = trigger(name, table, timing, event, body)
+                    facets = trigger_facets(name, table, timing, event, body)
                     snapshot.add("trigger", label, table, name, **facets)
             for name, kind, body in _rows(connection, _ROUTINES, database):
                 snapshot.add("function", label, "", name, routine=kind.lower(), body=body)
@@ -185,7 +631,7 @@ class MySQLCatalog:
                 label = server.label(sequence.schema)
                 self._sequence(connection, snapshot, label, database, str(sequence.name))
         made: set[str] = set()
-        more = items(models, connection, server)
+        more = added_items(models, connection, server)
         for key, table in models.tables.items():
             added = more.get((server.label(table.schema), str(table.name)), ())
             scratch = in_scratch(table, connection, server, key, added)
@@ -252,7 +698,7 @@ def _send(connection: sa.Connection, sql: str) -> sa.CursorResult[Any]:
 def _shown(connection: sa.Connection, kind: str, database: str, name: str) -> str | None:
     """Return the result of SHOW CREATE; None when the object was dropped meanwhile."""
     try:
-        row: Any = _send(connection, f"SHOW CREATE {kind} {identifier(database)}.{identifier(name)}").one()
+        row: Any = _send(connection, f"SHOW CREATE {kind} {quoted(database)}.{quoted(name)}").one()
     except sa.exc.DBAPIError as error:
         if error.orig is not None and ER.NO_SUCH_TABLE in error.orig.args:
             return None

@@ -1,401 +1,229 @@
-"""The grants in the catalogs of the MySQL family, and how the servers combine them."""
+"""Privileges on the MySQL family: patterns of databases, and what the admin holds and may grant and revoke."""
 
-import json
 import re
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-Grantee = tuple[str, str]
-"""The name of a user or role, and its host."""
-Sources = Iterable[tuple[str, "Grants"]]
-"""How privileges are held (`grant`, `PUBLIC`, `role …`), and the grants that give them."""
+from ringfence.schema.engines.mysql.quoting import quoted
+from ringfence.schema.grants.difference import Difference, Privilege, batches
 
-BY_TABLE = frozenset(
-    {
-        *(
-            "select",
-            "insert",
-            "update",
-            "delete",
-            "create",
-            "drop",
-            "references",
-            "index",
-            "alter",
-            "trigger",
-        ),
-        *("create view", "show view", "delete history", "delete versioning rows"),
-    }
+if TYPE_CHECKING:
+    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+
+
+AccountAt = tuple[str, str]
+"""The user name and host of an account; a role of MariaDB has an empty host."""
+PUBLIC: AccountAt = ("PUBLIC", "")
+"""MariaDB's PUBLIC, whose privileges every account has."""
+_ROLE = re.compile(
+    r"\s*(?:`((?:[^`]|``)*)`|'((?:[^']|'')*)'|([^`'@,\s]+))(?:@(?:`([^`]*)`|'([^']*)'|([^,\s]+)))?\s*(?:,|$)"
 )
-BY_DATABASE = frozenset(
-    {
-        "create temporary tables",
-        "lock tables",
-        "event",
-        "create routine",
-        "alter routine",
-        "show create routine",
-    }
-)
-_EVERYBODY: Grantee = ("PUBLIC", "")
 _NEXTVAL = re.compile(r"\bnextval\(`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`\)")
-_LEVELS = (
-    "SELECT grantee, 'server', '', '', privilege_type, '' FROM information_schema.user_privileges",
-    "SELECT grantee, 'database', table_schema, '', privilege_type, '' FROM information_schema.schema_privileges",
-    "SELECT grantee, 'table', table_schema, table_name, privilege_type, ''"
-    " FROM information_schema.table_privileges",
-    "SELECT grantee, 'table', table_schema, table_name, privilege_type, column_name"
-    " FROM information_schema.column_privileges",
+IS_ADMINISTRATOR = (
+    "'Y' IN ({0}Super_priv, {0}Grant_priv, {0}Create_user_priv, {0}Shutdown_priv, {0}File_priv)"
 )
+"""SQL condition on a row of mysql.user, with the alias and dot in the braces: whether it may do more than a service."""
 
 
-@dataclass
-class Grants:
-    """The privileges that were granted directly to one user or role."""
-
-    everywhere: set[str] = field(default_factory=set)
-    """The global privileges."""
-    patterns: dict[str, set[str]] = field(default_factory=dict)
-    """Pattern of databases -> verbs."""
-    tables: dict[tuple[str, str], dict[str, set[str]]] = field(default_factory=dict)
-    """(schema, table) -> verb -> columns; an empty name means the whole table."""
-    routines: set[tuple[str, str, str]] = field(default_factory=set)
-    """The routines with EXECUTE, as (kind, schema, name)."""
-    restricted: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Schema -> the verbs of `everywhere` that a partial revoke removes there."""
-
-
-class GrantCatalog:
-    """The grants of some accounts and of the roles that they can activate, and the objects of some databases.
+class AdminPrivileges:
+    """The privileges of the admin, its own and those of its active roles.
 
     Args:
-        connection: the admin's.
-        grantees: the accounts.
-        schemas: the databases.
+        account: 'login'@'host'.
+        server: its global privileges.
+        passes_on: those of them that it may grant and revoke.
+        held: (privilege, pattern of databases, whether that matches the job's database, whether it may be granted and
+            revoked).
     """
 
     def __init__(
-        self, connection: sa.Connection, grantees: Iterable[Grantee], schemas: Collection[str]
+        self,
+        account: str,
+        server: Collection[str],
+        passes_on: Collection[str],
+        held: Iterable[tuple[str, str, bool, bool]],
     ) -> None:
-        self._ask = connection.exec_driver_sql
-        self.schemas = tuple(schemas)
-        self._logins = set(grantees)
-        self.held_by: dict[Grantee, set[Grantee]] = {}
-        """A user or role -> the roles that were granted to it."""
-        self.defaults: dict[Grantee, set[Grantee]] = {}
-        """A user -> the roles that are active after its login."""
-        self.lasting: frozenset[Grantee] = frozenset()
-        """Roles that every account has and no apply revokes: mandatory roles, and those of PUBLIC."""
-        self.literal = False
-        """Whether database names in grants are literal, and not patterns."""
-        self.read_roles()
-        roles = {role for roles in self.held_by.values() for role in roles}
-        self._grants: dict[Grantee, Grants] = {}
-        self._read({*self._logins, *roles, *self.held_by, *self.lasting, _EVERYBODY})
-        self.read_more()
-        self._read_things()
-
-    # -- what differs between the servers
-
-    def read_roles(self) -> None:
-        """Read which roles were granted to whom, which are active by default, and which every account has."""
-        raise NotImplementedError
-
-    def read_more(self) -> None:
-        """Read the privileges that information_schema does not show; by default none."""
-
-    def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
-        """Yield the sets of roles that an account can have active.
-
-        Args:
-            grantee: the account.
-
-        Yields:
-            The statement that activates the set, and the roles; first those after the login, with an empty statement.
-        """
-        raise NotImplementedError
-
-    def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
-        """Yield the privileges that grants on databases give on one database.
-
-        Args:
-            schema: the database.
-            sources: the grants that count.
-            active: whether a role is active.
-
-        Yields:
-            How a privilege is held, and the verb.
-        """
-        raise NotImplementedError
-
-    def specific(self, pattern: str) -> tuple[object, ...]:
-        """Return a sort key of a database pattern: the server applies the matching pattern with the smallest key."""
-        raise NotImplementedError
-
-    # -- what is the same on both servers
-
-    def closure(self, roles: Iterable[Grantee]) -> frozenset[Grantee]:
-        """Return these roles and all roles that were granted to them, directly or indirectly."""
-        found: set[Grantee] = set()
-        left = list(roles)
-        while left:
-            if (role := left.pop()) not in found:
-                found.add(role)
-                left += self.held_by.get(role, ())
-        return frozenset(found)
-
-    def grants(self, grantee: Grantee) -> Grants:
-        """Return what was granted directly to a user or role."""
-        return self._grants.setdefault(grantee, Grants())
-
-    def sources(
-        self, login: str, grantee: Grantee | None, roles: Iterable[Grantee]
-    ) -> Iterator[tuple[str, Grants]]:
-        """Yield the grants that count while some roles are active.
-
-        Args:
-            login: the login whose rights are read.
-            grantee: its account; None leaves its own grants out.
-            roles: the active roles.
-
-        Yields:
-            How the grants are held, and the grants.
-        """
-        if grantee is not None:
-            yield "grant", self.grants(grantee)
-            if _EVERYBODY in self._grants:
-                yield "PUBLIC", self.grants(_EVERYBODY)
-        for role in sorted(self.closure(roles)):
-            yield f"role {role[0]}", self.grants(role)
-
-    def members(self, logins: set[Grantee]) -> Iterator[str]:
-        """Yield a message for each other account that was granted one of the accounts as a role."""
-        for member, roles in sorted(self.held_by.items()):
-            for role in sorted(roles & logins):
-                if member not in logins:
-                    yield (
-                        f"{member[0]} was granted {role[0]} as a role: it may do all that {role[0]} may, until that is"
-                        " revoked, which then takes it from it"
-                    )
-
-    def matches(self, pattern: str, schema: str) -> bool:
-        """Return whether a grant on databases applies to a database.
-
-        Args:
-            pattern: as the catalog has it; `%` and `_` are wildcards, unless partial revokes are on.
-            schema: the database.
-        """
-        if self.literal:
-            return pattern == schema
-        parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-        words = {"%": ".*", "_": "."}
-        regex = "".join(words.get(part) or re.escape(part[-1]) for part in parts)
-        return re.fullmatch(regex, schema, re.DOTALL) is not None
-
-    def best(self, schema: str, sources: Sources) -> Iterator[tuple[str, str]]:
-        """Yield the privileges of the most specific pattern that matches, among those of all the sources.
-
-        Args:
-            schema: the database.
-            sources: the grants that count.
-
-        Yields:
-            How a privilege is held, and the verb.
-        """
-        found = [
-            (pattern, way, verbs)
-            for way, grants in sources
-            for pattern, verbs in grants.patterns.items()
-            if self.matches(pattern, schema)
-        ]
-        first = min((self.specific(pattern) for pattern, _, _ in found), default=None)
-        for pattern, way, verbs in found:
-            if self.specific(pattern) == first:
-                yield from ((way, verb) for verb in verbs)
-
-    def _read(self, grantees: set[Grantee]) -> None:
-        names = {f"'{user}'@'{host}'": (user, host) for user, host in grantees}
-        for query in _LEVELS:
-            rows = self._ask(f"{query} WHERE grantee IN %(grantees)s", {"grantees": tuple(names)})
-            for grantee, kind, schema, name, word, column in rows:
-                grants, verb = self.grants(names[grantee]), str(word).lower()
-                if verb == "usage":
-                    continue
-                if kind == "server":
-                    grants.everywhere.add(verb)
-                elif kind == "database":
-                    grants.patterns.setdefault(schema, set()).add(verb)
-                else:
-                    grants.tables.setdefault((schema, name), {}).setdefault(verb, set()).add(column)
-        for user, host, schema, name, kind in self._ask(
-            "SELECT User, Host, Db, LOWER(Routine_name), LOWER(Routine_type) FROM mysql.procs_priv"
-            " WHERE FIND_IN_SET('Execute', Proc_priv)"
-        ):
-            if (user, host) in grantees:
-                self.grants((user, host)).routines.add((kind, schema, name))
-
-    def _read_things(self) -> None:
-        given = {"schemas": self.schemas}
-        self.relations: dict[str, list[str]] = {}
-        self.sequences: set[tuple[str, str]] = set()
-        self.columns: dict[tuple[str, str], tuple[str, ...]] = {}
-        self.routines: dict[str, list[tuple[str, str]]] = {}
-        self.folded: dict[tuple[str, str], set[tuple[str, str]]] = {}
-        for schema, name, kind in self._ask(
-            "SELECT table_schema, table_name, table_type FROM information_schema.tables"
-            " WHERE table_schema IN %(schemas)s",
-            given,
-        ):
-            self.relations.setdefault(schema, []).append(name)
-            if kind == "SEQUENCE":
-                self.sequences.add((schema, name))
-        for schema, name, column, default in self._ask(
-            "SELECT table_schema, table_name, column_name, column_default FROM information_schema.columns"
-            " WHERE table_schema IN %(schemas)s ORDER BY table_schema, table_name, ordinal_position",
-            given,
-        ):
-            self.columns[schema, name] = (*self.columns.get((schema, name), ()), column)
-            for drawn in _NEXTVAL.findall(default or ""):
-                sequence = tuple(part.replace("``", "`") for part in drawn)
-                self.folded.setdefault((sequence[0], sequence[1]), set()).add((schema, name))
-        for schema, kind, name in self._ask(
-            "SELECT routine_schema, LOWER(routine_type), LOWER(routine_name) FROM information_schema.routines"
-            " WHERE routine_schema IN %(schemas)s AND routine_type IN ('FUNCTION', 'PROCEDURE')",
-            given,
-        ):
-            self.routines.setdefault(schema, []).append((kind, name))
-
-
-class MySQLGrantCatalog(GrantCatalog):
-    """Grants on MySQL: roles are accounts; default roles are active after the login, others after SET ROLE."""
-
-    _ROLE: ClassVar[re.Pattern[str]] = re.compile(
-        r"[`'\"]?([^`'\"@,\s]+)[`'\"]?(?:@[`'\"]?([^`'\"@,\s]+)[`'\"]?)?"
-    )
-
-    def read_roles(self) -> None:
-        """Read the granted, default and mandatory roles."""
-        for role, role_host, user, host in self._ask(
-            "SELECT FROM_USER, FROM_HOST, TO_USER, TO_HOST FROM mysql.role_edges"
-        ):
-            self.held_by.setdefault((user, host), set()).add((role, role_host))
-        for user, host, role, role_host in self._ask(
-            "SELECT USER, HOST, DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles"
-        ):
-            self.defaults.setdefault((user, host), set()).add((role, role_host))
-        mandatory, every, literal = self._ask(
-            "SELECT @@GLOBAL.mandatory_roles, @@GLOBAL.activate_all_roles_on_login, @@GLOBAL.partial_revokes"
-        ).one()
-        self._every, self.literal = bool(every), bool(literal)
-        self.lasting = frozenset((role, host or "%") for role, host in self._ROLE.findall(mandatory or ""))
-
-    def read_more(self) -> None:
-        """Read the partial revokes."""
-        rows = self._ask(
-            "SELECT User, Host, JSON_EXTRACT(User_attributes, '$.Restrictions') FROM mysql.user"
-            " WHERE JSON_EXTRACT(User_attributes, '$.Restrictions') IS NOT NULL"
+        held = tuple(held)
+        self.account = account
+        self.server = set(server)
+        self.passes_on = set(passes_on)
+        self.database = self.server | {right for right, _, matching, _ in held if matching}
+        self.grants = bool(self.passes_on) or any(may for _, _, matching, may in held if matching)
+        self.catalog = "SELECT" in self.server or any(
+            right == "SELECT" and matches(pattern, "mysql") for right, pattern, _, _ in held
         )
-        for user, host, text in rows:
-            for one in json.loads(text):
-                verbs = frozenset(verb.lower() for verb in one["Privileges"])
-                self.grants((user, host)).restricted[one["Database"]] = verbs
+        self._patterns = [(right, pattern) for right, pattern, _, may in held if may]
 
-    def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
-        """Yield the sets of roles that an account can have active, beginning with that after the login."""
-        granted = frozenset(self.held_by.get(grantee, set())) | self.lasting
-        on = granted if self._every else frozenset(self.defaults.get(grantee, set())) & granted
-        yield "", on
-        if on:
-            yield "SET ROLE NONE", frozenset()
-        for role in sorted(granted):
-            if frozenset({role}) != on:
-                yield f"SET ROLE {role[0]}", frozenset({role})
-        if len(granted) > 1 and granted != on:
-            yield "SET ROLE ALL", granted
+    @classmethod
+    def read(cls, connection: sa.Connection) -> "AdminPrivileges":
+        """Read the privileges of the connection's account."""
+        account, roles = connection.exec_driver_sql("SELECT CURRENT_USER(), CURRENT_ROLE()").one()
+        user, _, host = str(account).rpartition("@")
+        mine = f"'{user}'@'{host}'"
+        grantees = [mine]
+        if roles and roles != "NONE":
+            for role in str(roles).split(","):
+                plain = role.strip().replace("`", "'")
+                grantees.append(plain if "@" in plain else f"'{plain}'@''")
+        global_privileges = connection.exec_driver_sql(
+            "SELECT privilege_type, is_grantable FROM information_schema.user_privileges WHERE grantee IN %s",
+            (tuple(grantees),),
+        ).all()
+        on_databases = connection.exec_driver_sql(
+            "SELECT privilege_type, table_schema, DATABASE() LIKE table_schema, is_grantable = 'YES'"
+            " FROM information_schema.schema_privileges WHERE grantee IN %s",
+            (tuple(grantees),),
+        ).all()
+        return cls(
+            mine,
+            {right for right, _ in global_privileges},
+            {right for right, may in global_privileges if may == "YES"},
+            [(right, pattern, bool(matching), bool(may)) for right, pattern, matching, may in on_databases],
+        )
 
-    def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
-        """Yield the privileges by grants on databases.
+    def may_revoke(self, verb: str, schema: str | None) -> bool:
+        """Return whether a REVOKE of this privilege would succeed; one that fails harms a cluster.
 
-        While a role is active, the patterns of account and roles form one list. In it the name of the database comes
-        first, and then the patterns in the order of their bytes; only the first counts.
+        Args:
+            verb: the privilege, in any case.
+            schema: the pattern of databases as it was granted; for a table, `escaped_pattern` of its database; None for
+                a global privilege.
         """
-        if not active:
-            yield from self.best(schema, sources)
-            return
-        merged: dict[str, list[tuple[str, str]]] = {}
-        for way, grants in sources:
-            for pattern, verbs in grants.patterns.items():
-                if self.matches(pattern, schema):
-                    merged.setdefault(pattern, []).extend((way, verb) for verb in verbs)
-        plain = [pattern for pattern in merged if pattern == schema and not set(pattern) & set("%_")]
-        for pattern in plain or sorted(merged, key=str.encode)[:1]:
-            yield from merged[pattern]
+        wanted = verb.upper()
+        if self._holds(wanted, self.passes_on):
+            return True
+        if schema is None:
+            return False
+        return self._holds(wanted, {right for right, pattern in self._patterns if covers(pattern, schema)})
 
-    def specific(self, pattern: str) -> tuple[object, ...]:
-        """Return a key that prefers patterns without a wildcard, then those whose first wildcard comes last."""
-        wild = re.search(r"(?<!\\)[%_]", pattern)
-        return (wild is not None and not self.literal, -wild.start() if wild else 0)
+    @staticmethod
+    def _holds(wanted: str, among: Collection[str]) -> bool:
+        return bool(among) if wanted == "GRANT OPTION" else wanted in among
 
 
-class MariaDBGrantCatalog(GrantCatalog):
-    """Grants on MariaDB: a role has no host, one role at a time is active, and every account has PUBLIC."""
+def matches(pattern: str, schema: str) -> bool:
+    """Return whether a database pattern of GRANT matches a database.
 
-    _NAMES: ClassVar[dict[str, str]] = {
-        "create tmp table": "create temporary tables",
-        "show db": "show databases",
-        "repl slave": "replication slave",
-        "repl client": "replication client",
-    }
+    Args:
+        pattern: `_` and `%` in it are wildcards unless a backslash precedes them.
+        schema: the database.
+    """
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    words = {"_": ".", "%": ".*"}
+    made = "".join(words.get(part) or re.escape(part[-1]) for part in parts)
+    return re.fullmatch(made, schema, re.DOTALL) is not None
 
-    def read_roles(self) -> None:
-        """Read the granted and default roles, and those of PUBLIC."""
-        for user, host, role in self._ask("SELECT User, Host, Role FROM mysql.roles_mapping"):
-            self.held_by.setdefault((user, host), set()).add((role, ""))
-        for user, host, role in self._ask(
-            "SELECT User, Host, default_role FROM mysql.user WHERE default_role <> ''"
-        ):
-            self.defaults.setdefault((user, host), set()).add((role, ""))
-        self.lasting = frozenset(self.held_by.get(_EVERYBODY, set()))
 
-    def read_more(self) -> None:
-        """Read the global privileges of roles, which information_schema does not show."""
-        result = self._ask("SELECT * FROM mysql.user WHERE is_role = 'Y' OR User = 'PUBLIC'")
-        for row in result.mappings():
-            for column, value in row.items():
-                if column.endswith("_priv") and value == "Y":
-                    word = column.removesuffix("_priv").replace("_", " ").lower()
-                    self.grants((row["User"], "")).everywhere.add(self._NAMES.get(word, word))
+def covers(pattern: str, granted: str) -> bool:
+    r"""Return whether the holder of one pattern of GRANT may grant and revoke another.
 
-    def states(self, grantee: Grantee) -> Iterator[tuple[str, frozenset[Grantee]]]:
-        """Yield the roles that an account can activate, beginning with its default role."""
-        granted = frozenset(self.held_by.get(grantee, set()))
-        on = frozenset(self.defaults.get(grantee, set()))
-        yield "", on
-        for role in sorted(granted - on):
-            yield f"SET ROLE {role[0]}", frozenset({role})
+    The server compares the patterns as text. The holder of `app_db` may revoke `app\_db`, where `_` stands for itself
+    alone; the holder of `app\_db` may not revoke `app_db`.
 
-    def sources(
-        self, login: str, grantee: Grantee | None, roles: Iterable[Grantee]
-    ) -> Iterator[tuple[str, Grants]]:
-        """Yield the grants that count, with those of the roles that PUBLIC holds."""
-        public = self.lasting if grantee is not None else frozenset()
-        yield from super().sources(login, grantee, {*roles, *public})
+    Args:
+        pattern: the pattern that is held with the grant option.
+        granted: the pattern of the grant or revoke.
+    """
+    kinds = {"_": "1", "%": "*"}
+    spelled = "".join(
+        "e" + part[-1] if len(part) > 1 else kinds.get(part, "c") + part
+        for part in re.findall(r"\\.|.", granted, re.DOTALL)
+    )
+    made = "".join(
+        "e" + re.escape(part[-1])
+        if len(part) > 1
+        else {"_": "[ec1].", "%": "(?:..)*"}.get(part) or "c" + re.escape(part)
+        for part in re.findall(r"\\.|.", pattern, re.DOTALL)
+    )
+    return re.fullmatch(made, spelled, re.DOTALL) is not None
 
-    def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
-        """Yield the privileges by the one pattern that counts for each of the account, its roles and PUBLIC."""
-        roles = []
-        for way, grants in sources:
-            if way in ("grant", "PUBLIC"):
-                yield from self.best(schema, [(way, grants)])
-            else:
-                roles.append((way, grants))
-        yield from self.best(schema, roles)
 
-    def specific(self, pattern: str) -> tuple[object, ...]:
-        """Return a key that prefers patterns without a wildcard, then those with most characters other than `%`."""
-        plain = re.sub(r"\\(.)", r"\1", pattern)
-        wild = re.search(r"(?<!\\)[%_]", pattern)
-        return (wild is not None, -len(plain.replace("%", "")), pattern)
+def escaped_pattern(schema: str) -> str:
+    """Return the pattern that matches this database alone."""
+    return re.sub(r"([_%\\])", r"\\\1", schema)
+
+
+def unescaped(pattern: str) -> str:
+    """Return the database that a pattern without wildcards matches."""
+    return re.sub(r"\\(.)", r"\1", pattern)
+
+
+def granted_on(database: str) -> str:
+    """Return a database's name for GRANT ON name.*, where `_` and `%` are wildcards and must be escaped.
+
+    Args:
+        database: its name.
+    """
+    return quoted(escaped_pattern(database))
+
+
+def revoking(accounts: "FamilyAccounts", privilege: Privilege) -> str:
+    """Return the statement that revokes a privilege."""
+    (batch,) = batches([privilege], things=False)
+    return str(accounts.revoke(batch))
+
+
+def unrevocable(accounts: "FamilyAccounts", connection: sa.Connection, difference: Difference) -> list[str]:
+    """Return a message for each revoke that the admin may not send, with who may.
+
+    Args:
+        accounts: writes the engine's statements for accounts and grants.
+        connection: the admin's.
+        difference: of it, the roles, global and database privileges that are to be revoked.
+    """
+    revoked = [p for p in difference.revoke if p.kind in ("server", "role", "database")]
+    if not revoked:
+        return []
+    rights = AdminPrivileges.read(connection)
+    found = []
+    for p in revoked:
+        if p.kind == "role":
+            if not accounts.may_revoke_role(connection, *parse_role_label(p.name)):
+                found.append(
+                    f"{p}: only who holds that role with the admin option can take it away: {revoking(accounts, p)}"
+                )
+        elif not rights.may_revoke(p.verb, p.schema if p.kind == "database" else None):
+            found.append(
+                f"{p}: only an administrator of the server can take that away: {revoking(accounts, p)}"
+            )
+    return found
+
+
+def role_label(role: str, host: str) -> str:
+    """Return the name of a role in a privilege.
+
+    Args:
+        role: its name.
+        host: its host, which is left out of the result when it is empty or `%`.
+    """
+    return role if host in ("", "%") and "@" not in role else f"{role}@{host}"
+
+
+def parse_role_label(name: str) -> AccountAt:
+    """Return the role and host of a name that `role_label` returned; without a host that is `%`."""
+    role, at, host = name.rpartition("@")
+    return (role, host) if at else (name, "%")
+
+
+def mandatory_roles(variable: str) -> list[AccountAt]:
+    """Return the roles in a value of the variable `mandatory_roles`, each with its host."""
+    found = []
+    for one in _ROLE.finditer(variable):
+        name = next((part for part in one.groups()[:3] if part), "")
+        host = next((part for part in one.groups()[3:] if part), "%")
+        if name:
+            found.append((name.replace("``", "`").replace("''", "'"), host))
+    return found
+
+
+def drawn_sequences(default: str) -> list[tuple[str, str]]:
+    """Return the schema and name of each sequence of MariaDB that a column's default draws from.
+
+    Args:
+        default: as the catalog has it.
+    """
+    return [
+        (schema.replace("``", "`"), name.replace("``", "`")) for schema, name in _NEXTVAL.findall(default)
+    ]

@@ -17,15 +17,15 @@ from ringfence.schema.engines.base import (
     RowSecurity,
     Statement,
 )
-from ringfence.schema.engines.mysql import exposures as mysql_exposures
 from ringfence.schema.engines.mysql import hosts as mysql_hosts
-from ringfence.schema.engines.mysql import memberships as mysql_memberships
-from ringfence.schema.engines.mysql import routines, sessions
+from ringfence.schema.engines.mysql import passwords as mysql_passwords
+from ringfence.schema.engines.mysql import privileges, quoting, routines, sessions
 from ringfence.schema.engines.mysql.effective_rights import EffectiveRightsMixin
-from ringfence.schema.engines.mysql.login_state import State
-from ringfence.schema.engines.mysql.other_databases import ties
-from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner, detach
-from ringfence.schema.engines.mysql.views import relations, views
+from ringfence.schema.engines.mysql.exposures import exposures
+from ringfence.schema.engines.mysql.exposures.account_state import AccountState
+from ringfence.schema.engines.mysql.exposures.other_databases import drop_obstacles
+from ringfence.schema.engines.mysql.quoting import literal, quoted, statement
+from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner, detach, relations, views
 from ringfence.schema.grants.difference import READABLE, Batch, Bundle, Difference, Privilege
 from ringfence.schema.manifest.model import ANYWHERE, Account
 
@@ -44,7 +44,7 @@ _LEVELS = (
     "SELECT grantee, 'table', table_schema, table_name, privilege_type, column_name, is_grantable"
     " FROM information_schema.column_privileges WHERE grantee IN %(grantees)s AND table_schema IN %(schemas)s",
 )
-_STRONG = "'Y' IN (Super_priv, Grant_priv, Create_user_priv, Shutdown_priv, File_priv)"
+_IS_ADMINISTRATOR = privileges.IS_ADMINISTRATOR.format("u.")
 
 
 class FamilyAccounts(EffectiveRightsMixin):
@@ -66,7 +66,7 @@ class FamilyAccounts(EffectiveRightsMixin):
     memberships: ClassVar[str]
     """Query of the granted roles: (role, its host, login, its host, whether WITH ADMIN OPTION)."""
     states: ClassVar[str]
-    """Query of the fields of `login_state.State` for `accounts`; its last four columns are the limits."""
+    """Query of the fields of `login_state.AccountState` for `accounts`; its last four columns are the limits."""
     restrictions: ClassVar[str] = ""
     """Query of (login, its partial revokes); empty where the server has none."""
     row_security_planner: ClassVar[type[RowSecurityPlanner]]
@@ -81,7 +81,7 @@ class FamilyAccounts(EffectiveRightsMixin):
 
         A login of ours that is no longer declared keeps the host that is recorded for it.
         """
-        there = {login: hosts[0] for login, hosts in mysql_hosts.ours(connection).items()}
+        there = {login: hosts[0] for login, hosts in mysql_hosts.managed_hosts(connection).items()}
         return type(self)(self.backend, there | {account.login: account.host for account in accounts})
 
     def at_current_hosts(self, connection: sa.Connection) -> Iterator[tuple[Self, list[str]]]:
@@ -92,7 +92,7 @@ class FamilyAccounts(EffectiveRightsMixin):
         Yields:
             The accounts with one host for each login, and these logins.
         """
-        left = {login: list(hosts) for login, hosts in mysql_hosts.ours(connection).items()}
+        left = {login: list(hosts) for login, hosts in mysql_hosts.managed_hosts(connection).items()}
         while left:
             one = type(self)(self.backend, {login: hosts.pop(0) for login, hosts in left.items()})
             yield one, list(left)
@@ -116,7 +116,7 @@ class FamilyAccounts(EffectiveRightsMixin):
 
     def account(self, login: str, host: str | None = None) -> str:
         """Return 'login'@'host' as it is written in SQL; without a host, at the login's own."""
-        return mysql_hosts.account(login, host or self.host(login))
+        return quoting.account(login, host or self.host(login))
 
     def _accounts(self, batch: Batch, host: str | None) -> str:
         return ", ".join(self.account(login, host) for login in batch.logins)
@@ -125,17 +125,19 @@ class FamilyAccounts(EffectiveRightsMixin):
         self, connection: sa.Connection, accounts: Iterable[Account], mine: Iterable[str]
     ) -> list[Statement]:
         """Return the statements that record the declared hosts of accounts before these are created."""
-        return mysql_hosts.noted(connection, {account.login: account.host for account in accounts}, mine)
+        return mysql_hosts.record_hosts(
+            connection, {account.login: account.host for account in accounts}, mine
+        )
 
     def forget_hosts(self, connection: sa.Connection, login: str) -> list[Statement]:
         """Return the statements that delete the recorded hosts of a dropped login."""
-        return [mysql_hosts.forgotten(login)] if login in mysql_hosts.recorded(connection) else []
+        return [mysql_hosts.forget_hosts(login)] if login in mysql_hosts.recorded_hosts(connection) else []
 
     def drop_at_old_hosts(
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[tuple[str, Statement]], list[str]]:
         """Return the statements that drop our accounts at hosts that are no longer declared, and what prevents that."""
-        return mysql_hosts.moved(self, connection, logins)
+        return mysql_hosts.drop_at_old_hosts(self, connection, logins)
 
     def existing(
         self, connection: sa.Connection, logins: Iterable[str], host: str | None = None
@@ -148,7 +150,7 @@ class FamilyAccounts(EffectiveRightsMixin):
             host: the host of all of them; None for each login's own.
         """
         rows = connection.exec_driver_sql(
-            f"SELECT u.User, {self.locked}, {_STRONG}, u.User = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"  # noqa: S608 - our own words
+            f"SELECT u.User, {self.locked}, {_IS_ADMINISTRATOR}, u.User = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"  # noqa: S608 - our own words
             " FROM mysql.user u WHERE (u.User, u.Host) IN %(accounts)s",
             {"accounts": self.pairs(logins, host)},
         )
@@ -195,7 +197,7 @@ class FamilyAccounts(EffectiveRightsMixin):
         mine = set(self.pairs(logins))
         for role, at, login, host, _ in connection.exec_driver_sql(self.memberships):
             if (login, host) in mine:
-                found.add(Privilege(login, "role", "", mysql_memberships.named(role, at), "member"))
+                found.add(Privilege(login, "role", "", privileges.role_label(role, at), "member"))
         return found
 
     def held_by(
@@ -231,7 +233,7 @@ class FamilyAccounts(EffectiveRightsMixin):
         self, connection: sa.Connection, accounts: Iterable[Account]
     ) -> tuple[set[Privilege], list[str]]:
         """Return the EXECUTE privileges that the manifest gives, and a message for each routine that does not exist."""
-        return routines.wanted(connection, accounts, self.database(connection))
+        return routines.declared_routines(connection, accounts, self.database(connection))
 
     def definer_objects(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Return a message for each object that the logins may use and that runs with its definer's privileges.
@@ -239,7 +241,7 @@ class FamilyAccounts(EffectiveRightsMixin):
         Partial revokes that restrict a login are reported too, because no list of its privileges shows them.
         """
         logins = tuple(logins)
-        found = routines.elevated(
+        found = routines.definer_objects(
             connection, self.pairs(logins), _list(f"'{u}'@'{h}'" for u, h in self.pairs(logins))
         )
         if self.restrictions:
@@ -271,7 +273,7 @@ class FamilyAccounts(EffectiveRightsMixin):
 
     def literal(self, text: str) -> str:
         """Return a text as an SQL literal."""
-        return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+        return literal(text)
 
     def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
         """Return the revokes of roles, of global and of database privileges that the admin may not send.
@@ -279,7 +281,7 @@ class FamilyAccounts(EffectiveRightsMixin):
         They are found before anything is sent, because a REVOKE that fails does harm where each statement commits by
         itself.
         """
-        return mysql_exposures.beyond(self, connection, difference)
+        return privileges.unrevocable(self, connection, difference)
 
     def other_passwords(
         self, connection: sa.Connection, passwords: Mapping[str, Secret]
@@ -289,13 +291,13 @@ class FamilyAccounts(EffectiveRightsMixin):
         The stored hash is compared where its form is known. Otherwise a login is tried, which may be refused for
         another reason than the password.
         """
-        return mysql_exposures.compared(self, connection, passwords)
+        return mysql_passwords.compare_passwords(self, connection, passwords)
 
     def create(self, login: str, password: Secret | None) -> Statement:
         """Return the statement that creates an account without privileges; without a password it is locked."""
         locked = f"CREATE USER IF NOT EXISTS {self.account(login)} ACCOUNT LOCK"
         if password is None:
-            return _statement(locked)
+            return statement(locked)
         pasted = f"{locked}; -- unlocked, with its password, by `ringfence access apply`"
         return replace(self._identified("CREATE USER IF NOT EXISTS", login, password), manual_sql=pasted)
 
@@ -310,18 +312,18 @@ class FamilyAccounts(EffectiveRightsMixin):
 
     def enable(self, login: str, enabled: bool) -> Statement:
         """Return the statement that unlocks or locks an account."""
-        return _statement(f"ALTER USER {self.account(login)} ACCOUNT {'UNLOCK' if enabled else 'LOCK'}")
+        return statement(f"ALTER USER {self.account(login)} ACCOUNT {'UNLOCK' if enabled else 'LOCK'}")
 
     def grant(self, batch: Batch, host: str | None = None) -> Statement:
         """Return the GRANT statement of a batch; `host` is the host of its logins, None for each login's own."""
-        return _statement(f"GRANT {_verbs(batch)} ON {_thing(batch)} TO {self._accounts(batch, host)}")
+        return statement(f"GRANT {_verbs(batch)} ON {_thing(batch)} TO {self._accounts(batch, host)}")
 
     def revoke(self, batch: Batch, host: str | None = None) -> Statement:
         """Return the REVOKE statement of a batch; `host` is the host of its logins, None for each login's own."""
         if batch.kind == "role":
-            role = self.role_name(*mysql_memberships.parted(batch.name))
-            return _statement(f"REVOKE {role} FROM {self._accounts(batch, host)}")
-        return _statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {self._accounts(batch, host)}")
+            role = self.role_name(*privileges.parse_role_label(batch.name))
+            return statement(f"REVOKE {role} FROM {self._accounts(batch, host)}")
+        return statement(f"REVOKE {_verbs(batch)} ON {_thing(batch)} FROM {self._accounts(batch, host)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
         """Return the connection limit of each login that has one."""
@@ -341,15 +343,15 @@ class FamilyAccounts(EffectiveRightsMixin):
             word: the manifest's name of the limit; `connection_limit` is the only one here.
             value: the number of connections; None or "0" for no limit.
         """
-        return _statement(f"ALTER USER {self.account(login)} WITH MAX_USER_CONNECTIONS {int(value or 0)}")
+        return statement(f"ALTER USER {self.account(login)} WITH MAX_USER_CONNECTIONS {int(value or 0)}")
 
     def drop_obstacles(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
         """Return why logins must not be dropped: privileges in other databases, and objects that they define."""
-        return ties(self, connection, tuple(logins))
+        return drop_obstacles(self, connection, tuple(logins))
 
     def open_connections(self, connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
         """Return the open connections of the logins; without PROCESS the admin sees only its own."""
-        return sessions.opened(connection, self.processlist(connection), _list(logins))
+        return sessions.open_connections(connection, self.processlist(connection), _list(logins))
 
     def survives_revoke(self, privilege: Privilege) -> bool:
         """Return whether an open session keeps the privilege after it was revoked.
@@ -360,7 +362,7 @@ class FamilyAccounts(EffectiveRightsMixin):
 
     def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
         """Return how to end the connections of a login: a query that writes one KILL statement for each."""
-        said, table = mysql_hosts.text(login), self.processlist(connection)
+        said, table = literal(login), self.processlist(connection)
         return f"send what this gives: SELECT CONCAT('KILL ', id, ';') FROM {table} WHERE user = {said}"  # noqa: S608 - a message
 
     def processlist(self, connection: sa.Connection) -> str:
@@ -369,13 +371,13 @@ class FamilyAccounts(EffectiveRightsMixin):
 
     def drop(self, login: str) -> Statement:
         """Return the statement that drops an account."""
-        return _statement(f"DROP USER IF EXISTS {self.account(login)}")
+        return statement(f"DROP USER IF EXISTS {self.account(login)}")
 
     def exposures(
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
     ) -> list[Exposure]:
         """Return the exposures of the logins and of the deployment's databases."""
-        return mysql_exposures.gathered(self, connection, deployment, tuple(logins))
+        return exposures(self, connection, deployment, tuple(logins))
 
     def role_name(self, role: str, host: str) -> str:
         """Return a role as it is written in SQL; `host` is empty on MariaDB, whose roles have none."""
@@ -397,11 +399,11 @@ class FamilyAccounts(EffectiveRightsMixin):
         """
         raise NotImplementedError
 
-    def reset_password(self, state: State) -> Statement:
+    def reset_password(self, state: AccountState) -> Statement:
         """Return the statement that sets an account's present password again, so that it is no longer expired."""
         raise NotImplementedError
 
-    def only_password(self, state: State) -> Statement:
+    def only_password(self, state: AccountState) -> Statement:
         """Return the statement that removes every way to log in to an account but its present password."""
         raise NotImplementedError
 
@@ -418,17 +420,13 @@ class FamilyAccounts(EffectiveRightsMixin):
     @staticmethod
     def statement(sql: str) -> Statement:
         """Return a statement without secrets and parameters."""
-        return _statement(sql)
+        return statement(sql)
 
 
 def _privileges(
     login: str, schema: str, name: str, verb: str, columns: tuple[str, ...] | None
 ) -> set[Privilege]:
     return {Privilege(login, "table", schema, name, verb, column) for column in columns or ("",)}
-
-
-def _statement(sql: str) -> Statement:
-    return Statement(_escaped(sql), shown=sql)
 
 
 def _escaped(sql: str) -> str:
@@ -441,14 +439,10 @@ def _list(items: Iterable[str]) -> tuple[str, ...]:
     return tuple(items) or ("\0",)
 
 
-def _name(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
-
-
 def _verbs(bundle: Bundle | Batch) -> str:
     parts = []
     for verb, columns in bundle.verbs:
-        listed = f" ({', '.join(map(_name, columns))})" if columns else ""
+        listed = f" ({', '.join(map(quoted, columns))})" if columns else ""
         parts.append(f"{verb.upper()}{listed}")
     return ", ".join(parts)
 
@@ -458,6 +452,6 @@ def _thing(bundle: Bundle | Batch) -> str:
     if bundle.kind == "server":
         return "*.*"
     if bundle.kind == "database":
-        return f"{_name(bundle.schema)}.*"
+        return f"{quoted(bundle.schema)}.*"
     routine = f"{bundle.kind.upper()} " if bundle.kind in ("function", "procedure") else ""
-    return f"{routine}{_name(bundle.schema)}.{_name(bundle.name)}"
+    return f"{routine}{quoted(bundle.schema)}.{quoted(bundle.name)}"

@@ -6,12 +6,12 @@ from typing import ClassVar
 import sqlalchemy as sa
 
 from ringfence.schema.engines.base import Exposure, Statement
-from ringfence.schema.engines.mysql import hosts
-from ringfence.schema.engines.mysql import memberships as mysql_memberships
-from ringfence.schema.engines.mysql.admin_rights import Rights
 from ringfence.schema.engines.mysql.effective_rights import EffectiveRightsReader, MySQLEffectiveRights
+from ringfence.schema.engines.mysql.exposures import memberships as mysql_memberships
+from ringfence.schema.engines.mysql.exposures.account_state import AccountState
 from ringfence.schema.engines.mysql.family import MySQLFamily
-from ringfence.schema.engines.mysql.login_state import State
+from ringfence.schema.engines.mysql.privileges import AdminPrivileges, mandatory_roles
+from ringfence.schema.engines.mysql.quoting import account
 from ringfence.schema.engines.mysql.roles import FamilyAccounts
 from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner
 
@@ -33,7 +33,7 @@ class MySQLAccounts(FamilyAccounts):
     """Accounts as MySQL stores them; the server itself masks passwords in its logs."""
 
     row_security_planner: ClassVar[type[RowSecurityPlanner]] = MySQLRowSecurity
-    look: ClassVar[type[EffectiveRightsReader]] = MySQLEffectiveRights
+    rights_reader: ClassVar[type[EffectiveRightsReader]] = MySQLEffectiveRights
 
     locked: ClassVar[str] = "u.account_locked = 'Y'"
     restrictions: ClassVar[str] = (
@@ -57,13 +57,13 @@ class MySQLAccounts(FamilyAccounts):
 
     def role_name(self, role: str, host: str) -> str:
         """Return the role as 'role'@'host', because MySQL's roles are accounts."""
-        return hosts.account(role, host)
+        return account(role, host)
 
     def may_revoke_role(self, connection: sa.Connection, role: str, host: str) -> bool:
         """Return whether the admin may revoke a role; a mandatory role cannot be revoked at all."""
         if (role, host) in self._mandatory(connection):
             return False
-        if Rights.read(connection).server & {"SUPER", "ROLE_ADMIN"}:
+        if AdminPrivileges.read(connection).server & {"SUPER", "ROLE_ADMIN"}:
             return True
         sql = (
             "SELECT COUNT(*) FROM mysql.role_edges WHERE (FROM_USER, FROM_HOST) = (%s, %s) AND WITH_ADMIN_OPTION = 'Y'"
@@ -79,16 +79,16 @@ class MySQLAccounts(FamilyAccounts):
 
     @staticmethod
     def _mandatory(connection: sa.Connection) -> list[tuple[str, str]]:
-        return mysql_memberships.roles(
+        return mandatory_roles(
             str(connection.exec_driver_sql("SELECT @@GLOBAL.mandatory_roles").scalar_one() or "")
         )
 
-    def reset_password(self, state: State) -> Statement:
+    def reset_password(self, state: AccountState) -> Statement:
         """Return the statement that sets the stored hash of the password again, so that it is no longer expired."""
         sql = f"ALTER USER {self.account(state.login)} IDENTIFIED WITH `{state.plugin}` AS "
         return self._secret(state.login, sql, f"0x{state.stored.encode().hex()}")
 
-    def only_password(self, state: State) -> Statement:
+    def only_password(self, state: AccountState) -> Statement:
         """Return the statement that discards the second password that an account may keep."""
         return self.statement(f"ALTER USER {self.account(state.login)} DISCARD OLD PASSWORD")
 

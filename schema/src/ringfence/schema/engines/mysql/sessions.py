@@ -17,17 +17,17 @@ from ringfence.schema.engines.base import Findings, Identity, OpenConnections, S
 _NEEDED = 4  # connections: one that migrates, one that holds the lock, two that read
 _LONG = 5  # seconds after which an open transaction is reported as long
 # Lock wait timeout, deadlock or failed certification, statement aborted for a lock, changed table definition.
-_WAITED = frozenset({1205, 1213, 3572, 1412})
+_LOCK_CONFLICTS = frozenset({1205, 1213, 3572, 1412})
 _OPEN = """
     SELECT trx_mysql_thread_id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) FROM information_schema.innodb_trx
     WHERE trx_mysql_thread_id <> CONNECTION_ID() AND trx_started < NOW() - INTERVAL %s SECOND
     ORDER BY trx_started
 """
-_NO_RIGHT = frozenset({1227, 1044, 1142})
-_PLACE = "CONCAT(@@hostname, ':', @@port)"
+_NO_PRIVILEGE = frozenset({1227, 1044, 1142})
+_NODE = "CONCAT(@@hostname, ':', @@port)"
 
 
-def opened(connection: sa.Connection, table: str, logins: Collection[str]) -> list[OpenConnections]:
+def open_connections(connection: sa.Connection, table: str, logins: Collection[str]) -> list[OpenConnections]:
     """Return the open connections of some logins, counted by login and client address.
 
     Args:
@@ -73,7 +73,7 @@ class Sessions:
     def session_of(self, connection: sa.Connection) -> str:
         """Return the number of the connection's session and the address of its server, for which alone it is unique."""
         return str(
-            connection.exec_driver_sql(f"SELECT CONCAT(CONNECTION_ID(), ' on ', {_PLACE})").scalar_one()
+            connection.exec_driver_sql(f"SELECT CONCAT(CONNECTION_ID(), ' on ', {_NODE})").scalar_one()
         )
 
     def session_is_busy(self, session: str) -> bool:
@@ -81,13 +81,13 @@ class Sessions:
 
         An idle session of the same number belongs to another client, or is about to end.
         """
-        with self._beside(session) as (connection, number):
+        with self._connect_to_node_of(session) as (connection, number):
             row = _processes(connection).get(number) if connection else None
             return row is not None and row["Command"] not in {"Sleep", "Killed"}
 
     def end(self, session: str) -> None:
         """End a session on its node, if it belongs to the admin's login."""
-        with self._beside(session) as (connection, number):
+        with self._connect_to_node_of(session) as (connection, number):
             if (
                 connection
                 and (row := _processes(connection).get(number))
@@ -110,7 +110,7 @@ class Sessions:
 
     def is_lock_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Return whether the statement failed for a lock or a concurrent transaction, and so had no effect."""
-        return getattr(error.orig, "args", (None,))[0] in _WAITED
+        return getattr(error.orig, "args", (None,))[0] in _LOCK_CONFLICTS
 
     def long_transactions(self, connection: sa.Connection) -> list[str]:
         """Return the transactions of other sessions that have been open for long, each with the KILL that ends it.
@@ -120,7 +120,7 @@ class Sessions:
         try:
             rows = connection.exec_driver_sql(_OPEN, (_LONG,)).all()
         except sa.exc.DBAPIError as error:
-            if getattr(error.orig, "args", (None,))[0] in _NO_RIGHT:
+            if getattr(error.orig, "args", (None,))[0] in _NO_PRIVILEGE:
                 return []
             raise
         known = _processes(connection.connection.dbapi_connection) if rows else {}
@@ -141,7 +141,7 @@ class Sessions:
         raise NotImplementedError
 
     @contextlib.contextmanager
-    def _beside(self, session: str) -> Iterator[tuple[Any, int]]:
+    def _connect_to_node_of(self, session: str) -> Iterator[tuple[Any, int]]:
         """Connect to the node of a session.
 
         Args:
@@ -150,7 +150,7 @@ class Sessions:
         Yields:
             The connection, None when the node cannot be reached; and the number of the session on that node.
         """
-        number, _, place = session.partition(" on ")
+        number, _, node = session.partition(" on ")
         for host in self.settings.hosts:
             alone: Any = type(self)(replace(self.settings, hosts=(host,)), self.identity)  # type: ignore[call-arg]
             try:
@@ -159,15 +159,15 @@ class Sessions:
                 continue
             with contextlib.closing(connection):
                 with connection.cursor() as cursor:
-                    cursor.execute(f"SELECT {_PLACE}")
+                    cursor.execute(f"SELECT {_NODE}")
                     here = cursor.fetchone()[0]
-                if here == place:
+                if here == node:
                     yield connection, int(number)
                     return
         yield None, int(number)
 
 
-def end_undone(engine: sa.Engine) -> sa.Engine:
+def invalidate_after_server_rollback(engine: sa.Engine) -> sa.Engine:
     """Mark a connection as broken once the server has rolled back a whole transaction that was too large.
 
     Without this, the statements that follow would be committed alone. SQLAlchemy then requires a rollback first, as

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.types import Statement
+from ringfence.schema.engines.mysql.quoting import statement
 
 if TYPE_CHECKING:
     from ringfence.schema.engines.mysql.roles import FamilyAccounts
 
-PASSWORDS = frozenset(
+PASSWORD_PLUGINS = frozenset(
     {
         "mysql_native_password",
         "mysql_old_password",
@@ -27,15 +27,14 @@ _LIMITS = ("MAX_QUERIES_PER_HOUR", "MAX_UPDATES_PER_HOUR", "MAX_CONNECTIONS_PER_
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class AccountState:
     """What the server stores about one account.
 
     Args:
         login: the user name.
         expired: whether its password has expired.
         lifetime: days after which the password expires, as set for this account; None where the server's default
-            applies,
-            0 for never.
+            applies, 0 for never.
         ends: the day on which the password expires by the server's default.
         plugin: the authentication plugin.
         stored: the stored form of its password.
@@ -59,8 +58,37 @@ class State:
     limits: tuple[float, ...]
 
 
+def states(
+    accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]
+) -> list[AccountState]:
+    """Return what the server stores about some accounts.
+
+    Args:
+        accounts: the query, and the host of each login.
+        connection: the admin's.
+        logins: user names.
+    """
+    rows = connection.exec_driver_sql(accounts.states, {"accounts": accounts.pairs(logins)})
+    return [
+        AccountState(
+            login=str(login),
+            expired=bool(expired),
+            lifetime=None if lifetime is None else int(lifetime),
+            ends=None if ends is None else str(ends),
+            plugin=str(plugin),
+            stored=str(stored),
+            second=bool(second),
+            factors=int(factors),
+            attempts=int(attempts),
+            tls=str(tls or ""),
+            limits=tuple(float(limit or 0) for limit in limits),
+        )
+        for login, expired, lifetime, ends, plugin, stored, second, factors, attempts, tls, *limits in rows
+    ]
+
+
 def exposures(
-    accounts: "FamilyAccounts", connection: sa.Connection, states: list[State]
+    accounts: "FamilyAccounts", connection: sa.Connection, states: list[AccountState]
 ) -> Iterator[Exposure]:
     """Yield what differs from the state of a new account.
 
@@ -75,9 +103,9 @@ def exposures(
         yield from _connection(accounts, state, encrypted=encrypted)
 
 
-def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
+def _password(accounts: "FamilyAccounts", state: AccountState) -> Iterator[Exposure]:
     login, account = state.login, accounts.account(state.login)
-    if state.plugin not in PASSWORDS:
+    if state.plugin not in PASSWORD_PLUGINS:
         yield Exposure(
             "authentication",
             login,
@@ -94,7 +122,7 @@ def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
             repair=accounts.reset_password(state),
             finding="missing",
         )
-    if state.second and state.plugin in PASSWORDS:
+    if state.second and state.plugin in PASSWORD_PLUGINS:
         yield Exposure(
             "authentication",
             login,
@@ -114,7 +142,7 @@ def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
             "password",
             login,
             f"the password of {account} ends after {state.lifetime} days, which no manifest says",
-            repair=_statement(f"ALTER USER {account} PASSWORD EXPIRE DEFAULT"),
+            repair=statement(f"ALTER USER {account} PASSWORD EXPIRE DEFAULT"),
             finding="missing",
         )
     elif state.ends and not state.expired:
@@ -130,12 +158,12 @@ def _password(accounts: "FamilyAccounts", state: State) -> Iterator[Exposure]:
             "password",
             login,
             f"{state.attempts} wrong passwords, of anybody, lock {account} for a while (FAILED_LOGIN_ATTEMPTS)",
-            repair=_statement(f"ALTER USER {account} FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0"),
+            repair=statement(f"ALTER USER {account} FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0"),
             finding="missing",
         )
 
 
-def _connection(accounts: "FamilyAccounts", state: State, *, encrypted: bool) -> Iterator[Exposure]:
+def _connection(accounts: "FamilyAccounts", state: AccountState, *, encrypted: bool) -> Iterator[Exposure]:
     login, account = state.login, accounts.account(state.login)
     if (state.tls == "ANY" and not encrypted) or state.tls not in ("", "ANY"):
         what = (
@@ -159,7 +187,7 @@ def _connection(accounts: "FamilyAccounts", state: State, *, encrypted: bool) ->
             "limit",
             login,
             f"{account} is limited to {said}, which no manifest says: the server refuses it what is beyond that",
-            repair=_statement(f"ALTER USER {account} WITH {none}"),
+            repair=statement(f"ALTER USER {account} WITH {none}"),
             finding="missing",
         )
 
@@ -168,7 +196,3 @@ def _encrypted(connection: sa.Connection) -> bool:
     """Return whether the admin's connection, which is configured as the services' are, uses TLS."""
     row = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'").one_or_none()
     return bool(row and row[1])
-
-
-def _statement(sql: str) -> Statement:
-    return Statement(sql.replace("%", "%%"), shown=sql)

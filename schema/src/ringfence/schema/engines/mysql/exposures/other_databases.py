@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.mysql.admin_rights import Rights, literally, matches, unescaped
+from ringfence.schema.engines.mysql.privileges import AdminPrivileges, escaped_pattern, matches, unescaped
+from ringfence.schema.engines.mysql.quoting import quoted
 from ringfence.schema.grants.difference import Privilege, bundles
 from ringfence.schema.state import releases
 
@@ -41,7 +42,7 @@ def elsewhere(
     connection: sa.Connection,
     logins: Iterable[str],
     schemas: frozenset[str],
-    rights: Rights,
+    rights: AdminPrivileges,
 ) -> Iterator[Exposure]:
     """Yield what our accounts were granted outside the databases of the deployment.
 
@@ -72,7 +73,7 @@ def elsewhere(
                 finding=None,
             )
         elif all(
-            rights.may_revoke(verb, where if bundle.kind == "database" else literally(where))
+            rights.may_revoke(verb, where if bundle.kind == "database" else escaped_pattern(where))
             for verb, _ in bundle.verbs
         ):
             yield Exposure(
@@ -122,9 +123,9 @@ def _accounts_of(connection: sa.Connection, schema: str) -> set[str] | None:
     ).scalar_one()
     if not there:
         return set()
-    quoted = "`" + schema.replace("`", "``").replace("%", "%%") + "`"
+    table = f"{quoted(schema).replace('%', '%%')}.{releases.account.name}"
     try:
-        rows = connection.exec_driver_sql(f"SELECT login FROM {quoted}.{releases.account.name}")  # noqa: S608 - quoted
+        rows = connection.exec_driver_sql(f"SELECT login FROM {table}")  # noqa: S608 - quoted
         return {str(login) for (login,) in rows}
     except sa.exc.DBAPIError:
         return None
@@ -168,7 +169,7 @@ def others(
         )
 
 
-def ties(
+def drop_obstacles(
     accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]
 ) -> dict[str, list[str]]:
     """Return why logins must not be dropped.

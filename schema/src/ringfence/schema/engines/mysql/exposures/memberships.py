@@ -1,33 +1,24 @@
 """Who can act as an account of the MySQL family: by PROXY, or because the account was granted as a role."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.mysql import hosts
-from ringfence.schema.engines.mysql.admin_rights import matches, unescaped
-from ringfence.schema.engines.types import Statement
+from ringfence.schema.engines.mysql.privileges import IS_ADMINISTRATOR, PUBLIC, AccountAt, matches, unescaped
+from ringfence.schema.engines.mysql.quoting import account, statement
 
 if TYPE_CHECKING:
     from ringfence.schema.engines.mysql.roles import FamilyAccounts
 
-AccountAt = tuple[str, str]
-"""The user name and host of an account; a role of MariaDB has an empty host."""
-_PROXIES = """
+_PROXIES = f"""
     SELECT p.User, p.Host, p.Proxied_user, p.Proxied_host, p.With_grant,
-           EXISTS (SELECT 1 FROM mysql.user u WHERE u.User = p.User AND
-                   'Y' IN (u.Super_priv, u.Grant_priv, u.Create_user_priv, u.Shutdown_priv, u.File_priv)),
+           EXISTS (SELECT 1 FROM mysql.user u WHERE u.User = p.User AND {IS_ADMINISTRATOR.format("u.")}),
            p.User = SUBSTRING_INDEX(CURRENT_USER(), '@', 1) AND (p.Host = SUBSTRING_INDEX(CURRENT_USER(), '@', -1)
            OR SUBSTRING_INDEX(USER(), '@', -1) LIKE p.Host)
     FROM mysql.proxies_priv p
-"""
-PUBLIC = ("PUBLIC", "")
-_ROLE = re.compile(
-    r"\s*(?:`((?:[^`]|``)*)`|'((?:[^']|'')*)'|([^`'@,\s]+))(?:@(?:`([^`]*)`|'([^']*)'|([^,\s]+)))?\s*(?:,|$)"
-)
+"""  # noqa: S608 - constant SQL
 
 
 def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> Iterator[Exposure]:
@@ -48,7 +39,7 @@ def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> 
             continue
         if not proxied and strong:
             continue  # an administrator's, which the installation of the server makes
-        who, whom = hosts.account(user, host), hosts.account(proxied, at)
+        who, whom = account(user, host), account(proxied, at)
         sql = f"REVOKE PROXY ON {whom} FROM {who}"
         may = bool(proxied) and bool({("", ""), (proxied, at)} & passing)
         login = (
@@ -58,7 +49,7 @@ def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> 
         )
         says = f"{who} may act as {whom if proxied else 'any account'} (PROXY), and then has all its rights"
         if may:
-            yield Exposure("proxy", login, says, repair=_statement(sql))
+            yield Exposure("proxy", login, says, repair=statement(sql))
         else:
             yield Exposure(
                 "proxy",
@@ -86,9 +77,9 @@ def members(
     for role, at, user, host, _ in connection.exec_driver_sql(accounts.memberships).all():
         login = ours.get((role, at))
         if (user, host) == PUBLIC:
-            yield from _everybodys(accounts, connection, (role, at), schemas)
+            yield from _public_role(accounts, connection, (role, at), schemas)
         elif (role, at) in ours and (user, host) not in ours:
-            name, who = accounts.role_name(role, at), hosts.account(user, host)
+            name, who = accounts.role_name(role, at), account(user, host)
             says, sql = (
                 f"{who} was granted {name} as a role, and so has all its rights",
                 f"REVOKE {name} FROM {who}",
@@ -111,7 +102,7 @@ def members(
                 )
 
 
-def _everybodys(
+def _public_role(
     accounts: "FamilyAccounts", connection: sa.Connection, role: AccountAt, schemas: frozenset[str]
 ) -> Iterator[Exposure]:
     """Yield a role of MariaDB's PUBLIC; the repair revokes it where it reaches the deployment and nothing else."""
@@ -161,7 +152,7 @@ def mandatory(
         yield Exposure(
             "membership",
             ours.get(role),
-            f"every account of the server has the role {hosts.account(*role)} (mandatory_roles), which reaches"
+            f"every account of the server has the role {account(*role)} (mandatory_roles), which reaches"
             f" {_listed(reaches) or 'nothing yet'}",
             resolution="as an administrator of the server: SET PERSIST mandatory_roles, without it",
             refuses=here,
@@ -197,36 +188,5 @@ def holdings(accounts: "FamilyAccounts", connection: sa.Connection, role: Accoun
     return {str(schema) for (schema,) in rows}
 
 
-def named(role: str, host: str) -> str:
-    """Return the name of a role in a privilege.
-
-    Args:
-        role: its name.
-        host: its host, which is left out of the result when it is empty or `%`.
-    """
-    return role if host in ("", "%") and "@" not in role else f"{role}@{host}"
-
-
-def parted(name: str) -> AccountAt:
-    """Return the role and host of a name that `named` returned; without a host that is `%`."""
-    role, at, host = name.rpartition("@")
-    return (role, host) if at else (name, "%")
-
-
-def roles(variable: str) -> list[AccountAt]:
-    """Return the roles in a value of the variable `mandatory_roles`, each with its host."""
-    found = []
-    for one in _ROLE.finditer(variable):
-        name = next((part for part in one.groups()[:3] if part), "")
-        host = next((part for part in one.groups()[3:] if part), "%")
-        if name:
-            found.append((name.replace("``", "`").replace("''", "'"), host))
-    return found
-
-
 def _listed(schemas: Iterable[str]) -> str:
     return ", ".join("the whole server" if one == "*" else one for one in sorted(schemas))
-
-
-def _statement(sql: str) -> Statement:
-    return Statement(sql.replace("%", "%%"), shown=sql)
