@@ -25,6 +25,8 @@ from ringfence.runtime.aio import AsyncDatabase
 from servers.base import Server
 from support.scoped_accounts import SAMPLE, Leasing
 
+pytestmark = pytest.mark.newer
+
 ROWS = [{"tenant_id": tenant, "number": f"{tenant}/{n}", "amount": n} for tenant in (1, 2) for n in (1, 2, 3)]
 
 

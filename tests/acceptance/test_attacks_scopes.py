@@ -8,7 +8,7 @@ import pytest
 from servers.base import Server
 from support.mysql_row_security import Fenced, laid_out
 
-pytestmark = pytest.mark.requires("accounts")
+pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
 SECRET = "SECRET"  # in the token of every row outside, and of none inside
 # What the account sends, and what comes of it: its rows, how many rows it changed, or the error's code.

@@ -9,7 +9,7 @@ import pytest
 from servers.base import Server
 from support.reference_platform import Platform
 
-pytestmark = pytest.mark.requires("accounts")
+pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
 CANARY = "CANARY"
 # The account, and a column that it was not given.

@@ -4,7 +4,7 @@ import pytest
 
 from support.accounts import ask, code
 
-pytestmark = pytest.mark.requires("accounts")
+pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
 NO_PRIVILEGE = {"42501"}
 # A table or a database; FILE; a privilege over the server; a routine; the session of another.

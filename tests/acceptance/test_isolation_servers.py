@@ -5,7 +5,7 @@ import pytest
 from support.accounts import Plain, ask, code
 from support.runtime_shop import until
 
-pytestmark = pytest.mark.requires("accounts")
+pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
 FAMILY = pytest.mark.engines("mysql", "mariadb", "galera")
 MARIADB = pytest.mark.engines("mariadb", "galera")

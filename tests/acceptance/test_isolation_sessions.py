@@ -4,7 +4,7 @@ import pytest
 
 from support.accounts import Plain, ask, code
 
-pytestmark = pytest.mark.requires("accounts")
+pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
 FAMILY = pytest.mark.engines("mysql", "mariadb", "galera")
 POSTGRESQL = pytest.mark.engines("postgresql")

@@ -319,6 +319,7 @@ def test_the_second_of_several_hosts_is_used_when_the_first_is_dead(shop):
     shop.migrate(shop.env(DB_HOST=f"127.0.0.1:1,{host}:{port}"))
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_job_that_is_stopped_in_a_revision_leaves_the_next_one_free(shop, number):
     shop.migrate()

@@ -90,6 +90,7 @@ def test_a_person_may_say_that_all_of_an_edited_revision_was_taken_back(stopped)
 
 
 @commits
+@pytest.mark.every_case
 @pytest.mark.parametrize("resolve", ["done", "again"])
 def test_raw_sql_whose_end_nobody_saw_is_for_a_person_to_decide(shop, resolve):
     third(shop, RAW)

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -18,9 +19,14 @@ from servers.tls import Certificate
 MISSING_EXIT = 4
 """The exit status of a run in which every test passed that could run, but an engine of `--require` was missing."""
 
+TESTS = Path(__file__).parents[1]
 _LACKS = "engine that could not be had"
 _WITHOUT = "RINGFENCE_TEST_WITHOUT"
 _SERVERS = {*ENGINES, NEWER, "redis", "pgbouncer"}
+# A newer PostgreSQL differs in its catalog and in the statements of a migration; elsewhere a test says `newer`.
+_FOLDERS_OF_NEWER = (Path("integration/schema"), Path("integration/servers"), Path("migration"))
+# A Galera node is the program of the MariaDB server: what differs is not which values and statements it accepts.
+_SAME_PROGRAM = {"galera": "mariadb"}
 Kind = TypeVar("Kind")
 
 
@@ -28,8 +34,16 @@ def _left_out() -> set[str]:
     return {name.strip() for name in os.environ.get(_WITHOUT, "").split(",") if name.strip()}
 
 
-def chosen_engines(marks: list[pytest.Mark]) -> list[str]:
-    """The ids of the servers that a test with these marks runs on. Raises UsageError for a name nobody knows."""
+def chosen_engines(marks: list[pytest.Mark], path: Path | None = None) -> list[str]:
+    """The ids of the servers that a test runs on.
+
+    Args:
+        marks: the marks of the test.
+        path: its file, which says whether a newer PostgreSQL is worth a run of its own.
+
+    Raises:
+        pytest.UsageError: a mark names an unknown engine or capability.
+    """
     chosen = set(ENGINES)
     for mark in marks:
         if mark.name == "engines":
@@ -43,15 +57,25 @@ def chosen_engines(marks: list[pytest.Mark]) -> list[str]:
             except ValueError as error:
                 raise pytest.UsageError(str(error)) from error
     names = [engine for engine in ENGINES if engine in chosen]
-    if "postgresql" in names and os.environ.get(external.variable(NEWER)):
+    if (
+        "postgresql" in names
+        and os.environ.get(external.variable(NEWER))
+        and _differs_by_version(marks, path)
+    ):
         names.insert(names.index("postgresql") + 1, NEWER)
     return names
+
+
+def _differs_by_version(marks: list[pytest.Mark], path: Path | None) -> bool:
+    if path is None or any(mark.name == "newer" for mark in marks):
+        return True
+    return any(path.is_relative_to(TESTS / folder) for folder in _FOLDERS_OF_NEWER)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that asks for a server once on each engine that its marks leave."""
     if "server" in metafunc.fixturenames:
-        names = chosen_engines(list(metafunc.definition.iter_markers()))
+        names = chosen_engines(list(metafunc.definition.iter_markers()), metafunc.definition.path)
         metafunc.parametrize("server", names, indirect=True, scope="session")
 
 
@@ -68,7 +92,9 @@ _OF = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under `-n N --dist loadgroup`, let one worker run all tests of an engine: each server is then started once."""
+    """Leave out repeated cases, and let one worker of `--dist loadgroup` run all tests of an engine."""
+    if not config.getoption("--every-case"):
+        _leave_out_repeated_cases(config, items)
     if not config.pluginmanager.hasplugin(
         "xdist"
     ):  # which brings the mark: the runtime's wheel is tested without
@@ -80,6 +106,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             name = name or _OF.get(fixture)
         if name:
             item.add_marker(pytest.mark.xdist_group(str(name)))
+
+
+def _leave_out_repeated_cases(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a server that is the same program as another, keep the first case of each parametrized test.
+
+    A test that does not run on the other server, or that is marked `every_case`, keeps all of them.
+    """
+    elsewhere = {(test, server) for item in items for test, server, _ in _cases(item)}
+    kept: set[tuple[str, str, str]] = set()
+    left_out: list[pytest.Item] = []
+    for item in items:
+        for test, server, side in _cases(item):
+            if (test, _SAME_PROGRAM.get(server, "")) in elsewhere and not item.get_closest_marker(
+                "every_case"
+            ):
+                if (test, server, side) in kept:
+                    left_out.append(item)
+                kept.add((test, server, side))
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+
+
+def _cases(item: pytest.Item) -> Iterator[tuple[str, str, str]]:
+    """The test function, the server and the library of a parametrized item; nothing for a test without a server."""
+    given = getattr(item, "callspec", None)
+    if given and "server" in given.params:
+        name = item.nodeid.partition("[")[0]
+        yield name, str(given.params["server"]), str(given.params.get("side", ""))
 
 
 @pytest.fixture(scope="session")
@@ -306,7 +362,12 @@ class Report:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--require`."""
+    """Add `--require` and `--every-case`."""
+    parser.addoption(
+        "--every-case",
+        action="store_true",
+        help="run every case of a parametrized test on Galera too, and not the first alone",
+    )
     parser.addoption(
         "--require",
         metavar="ENGINES",

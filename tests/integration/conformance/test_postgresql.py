@@ -18,7 +18,7 @@ from ringfence.schema.mirror import make_mirror
 from servers.base import Database as ServerDatabase
 from support.pydal_sides import Side, case, create
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 HOSTILE = ["", "it's", "a,b", 'q"uote', "back\\slash", "NULL", "{}", "é😀", None]
 MOMENT = dt.datetime(2024, 2, 29, 12, 0, 0, 123456, dt.UTC)
 SAMPLES: dict[str, list[Any]] = {

@@ -12,6 +12,8 @@ from servers.base import Server
 from support.runtime_shop import in_threads
 from support.scoped_accounts import DAY, IDENT, LINKS, SAMPLE, Leasing
 
+pytestmark = pytest.mark.newer
+
 TWITCH = ["twitch-1", "twitch-2"]
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from ringfence.runtime import JSON_NULL, Database, DataError
 
+pytestmark = pytest.mark.newer
+
 UTC = dt.UTC
 OTHER_ZONE = dt.timezone(dt.timedelta(hours=5, minutes=30))
 HOSTILE = [

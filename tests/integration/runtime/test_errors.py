@@ -27,7 +27,7 @@ from servers.process import free_ports
 from support import runtime_shop
 from support.runtime_shop import kill_connections, opened
 
-pytestmark = pytest.mark.runtime_only
+pytestmark = [pytest.mark.runtime_only, pytest.mark.newer]
 MARKER = "m4rk3r-of-a-value"
 networked = pytest.mark.requires("networked")
 

@@ -18,7 +18,7 @@ from servers.process import free_ports
 from support import runtime_shop
 from support.runtime_shop import PASSWORD, mirror_file, opened
 
-pytestmark = pytest.mark.runtime_only
+pytestmark = [pytest.mark.runtime_only, pytest.mark.newer]
 networked = pytest.mark.requires("networked")
 
 

@@ -8,7 +8,7 @@ from servers.base import Database as FreshDatabase
 from support import runtime_shop
 from support.runtime_shop import PASSWORD, opened
 
-pytestmark = [pytest.mark.runtime_only, pytest.mark.requires("networked")]
+pytestmark = [pytest.mark.newer, pytest.mark.runtime_only, pytest.mark.requires("networked")]
 
 
 def _last(report: Report) -> Stage:

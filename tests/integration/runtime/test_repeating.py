@@ -220,6 +220,7 @@ def _is_commit(data: bytes) -> bool:
 
 
 @networked
+@pytest.mark.every_case
 @pytest.mark.parametrize("idempotent", [False, True])
 def test_a_lost_answer_to_commit_is_unknown_and_repeated_only_on_request(
     shop_db: FreshDatabase, idempotent: bool

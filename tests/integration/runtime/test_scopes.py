@@ -24,6 +24,8 @@ from servers.base import Server
 from support import runtime_shop
 from support.runtime_shop import in_threads, opened
 
+pytestmark = pytest.mark.newer
+
 SCOPES: dict[str, Any] = {
     "tenant": {"type": "integer", "setting": "ringfence.tenant", "unset": "none"},
     "label": {"type": "string", "setting": "app.label", "unset": "error"},

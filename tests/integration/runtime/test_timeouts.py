@@ -10,6 +10,8 @@ from ringfence.runtime import ArgumentError, Database, InterfaceError, Timeout
 from servers.base import Database as FreshDatabase
 from support.runtime_shop import sleeping
 
+pytestmark = pytest.mark.newer
+
 GENEROUS = 20  # seconds: far more than the limit, far less than the statement
 
 
@@ -21,6 +23,7 @@ def _expect_timeout(shop: Database, read_only: bool, *statements: str) -> None:
     assert time.monotonic() - started < GENEROUS
 
 
+@pytest.mark.every_case
 @pytest.mark.runtime_only
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_select_is_stopped(shop: Database, shop_db: FreshDatabase, read_only: bool) -> None:
@@ -40,6 +43,7 @@ def test_a_select_is_stopped(shop: Database, shop_db: FreshDatabase, read_only: 
         assert dal.executesql("SELECT 1")[0][0] == 1
 
 
+@pytest.mark.every_case
 @pytest.mark.runtime_only
 @pytest.mark.requires("networked")
 @pytest.mark.parametrize("first", [True, False])

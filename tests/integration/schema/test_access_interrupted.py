@@ -48,6 +48,7 @@ def cut_off(shop, word, number):
         sa.event.remove(sa.Engine, "before_cursor_execute", kill)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(("word", "number"), [("GRANT", 2), ("REVOKE", 1), ("CREATE", 1)])
 def test_an_apply_that_was_cut_off_says_where_and_goes_on(shop, word, number):
     shop.write(
