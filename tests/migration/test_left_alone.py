@@ -11,6 +11,8 @@ from ringfence.schema.job.plan import plan_job
 from ringfence.schema.lint import UnsafeRevisions
 from support.deployments import lay_out
 
+pytestmark = pytest.mark.newer
+
 SECRET = '    secret: Mapped[str | None] = mapped_column(sa.String(100), info={"sensitive": True})\n'
 AMOUNT = "    amount: Mapped[int]\n"
 BY_HAND = (

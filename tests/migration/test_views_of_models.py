@@ -6,6 +6,8 @@ from ringfence.schema.authoring.revise import revise
 from ringfence.schema.errors import Drift
 from support.deployments import lay_out
 
+pytestmark = pytest.mark.newer
+
 VIEW = """
 
 shown = sa.CreateView(

@@ -19,12 +19,10 @@ from servers.tls import Certificate
 MISSING_EXIT = 4
 """The exit status of a run in which every test passed that could run, but an engine of `--require` was missing."""
 
-TESTS = Path(__file__).parents[1]
+_SCHEMA_TESTS = Path(__file__).parents[1] / "integration/schema"
 _LACKS = "engine that could not be had"
 _WITHOUT = "RINGFENCE_TEST_WITHOUT"
 _SERVERS = {*ENGINES, NEWER, "redis", "pgbouncer"}
-# A newer PostgreSQL differs in its catalog and in the statements of a migration; elsewhere a test says `newer`.
-_FOLDERS_OF_NEWER = (Path("integration/schema"), Path("integration/servers"), Path("migration"))
 # A Galera node is the program of the MariaDB server: what differs is not which values and statements it accepts.
 _SAME_PROGRAM = {"galera": "mariadb"}
 Kind = TypeVar("Kind")
@@ -34,16 +32,8 @@ def _left_out() -> set[str]:
     return {name.strip() for name in os.environ.get(_WITHOUT, "").split(",") if name.strip()}
 
 
-def chosen_engines(marks: list[pytest.Mark], path: Path | None = None) -> list[str]:
-    """The ids of the servers that a test runs on.
-
-    Args:
-        marks: the marks of the test.
-        path: its file, which says whether a newer PostgreSQL is worth a run of its own.
-
-    Raises:
-        pytest.UsageError: a mark names an unknown engine or capability.
-    """
+def chosen_engines(marks: list[pytest.Mark]) -> list[str]:
+    """The ids of the servers that a test with these marks runs on. Raises UsageError for a name nobody knows."""
     chosen = set(ENGINES)
     for mark in marks:
         if mark.name == "engines":
@@ -57,25 +47,16 @@ def chosen_engines(marks: list[pytest.Mark], path: Path | None = None) -> list[s
             except ValueError as error:
                 raise pytest.UsageError(str(error)) from error
     names = [engine for engine in ENGINES if engine in chosen]
-    if (
-        "postgresql" in names
-        and os.environ.get(external.variable(NEWER))
-        and _differs_by_version(marks, path)
-    ):
+    newer = os.environ.get(external.variable(NEWER)) and any(mark.name == "newer" for mark in marks)
+    if newer and "postgresql" in names:
         names.insert(names.index("postgresql") + 1, NEWER)
     return names
-
-
-def _differs_by_version(marks: list[pytest.Mark], path: Path | None) -> bool:
-    if path is None or any(mark.name == "newer" for mark in marks):
-        return True
-    return any(path.is_relative_to(TESTS / folder) for folder in _FOLDERS_OF_NEWER)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that asks for a server once on each engine that its marks leave."""
     if "server" in metafunc.fixturenames:
-        names = chosen_engines(list(metafunc.definition.iter_markers()), metafunc.definition.path)
+        names = chosen_engines(list(metafunc.definition.iter_markers()))
         metafunc.parametrize("server", names, indirect=True, scope="session")
 
 
@@ -104,6 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         name = given.params.get("server") if given else None
         for fixture in getattr(item, "fixturenames", ()):
             name = name or _OF.get(fixture)
+        if name == "postgresql" and item.path.is_relative_to(_SCHEMA_TESTS):
+            name = "postgresql-schema"  # the longest group would end last, on one worker: another server halves it
         if name:
             item.add_marker(pytest.mark.xdist_group(str(name)))
 

@@ -42,6 +42,7 @@ def _pytest(folder: Path, text: str, *arguments: str, **environment: str) -> sub
         | {
             "PYTHONPATH": str(TESTS),
             "PYTEST_ADDOPTS": "",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "RINGFENCE_TEST_MYSQL_URL": f"mysql://root:sEcReT@127.0.0.1:{port}/",
         }
         | environment,
@@ -125,6 +126,48 @@ def test_a_test_of_server_runs_on_the_engines_of_its_marks(tmp_path: Path) -> No
     assert listed.split()[:2] == ["test_it.py::test_it[sqlite]", "test_it.py::test_it[postgresql]"]
 
 
+def test_a_newer_postgresql_runs_the_tests_that_are_marked_for_it(tmp_path: Path) -> None:
+    text = (
+        "import pytest\n"
+        "@pytest.mark.engines('postgresql')\n"
+        "def test_each(db): pass\n"
+        "@pytest.mark.newer\n"
+        "@pytest.mark.engines('postgresql')\n"
+        "def test_catalog(db): pass\n"
+    )
+    url = {"RINGFENCE_TEST_POSTGRESQL_NEWER_URL": "postgresql://postgres:x@127.0.0.1:1/"}
+    listed = _pytest(tmp_path, text, "--collect-only", "-q", **url).stdout
+    assert listed.split()[:3] == [
+        "test_it.py::test_each[postgresql]",
+        "test_it.py::test_catalog[postgresql]",
+        "test_it.py::test_catalog[postgresql-newer]",
+    ]
+
+
+def test_galera_runs_the_first_case_of_what_mariadb_runs_whole(tmp_path: Path) -> None:
+    text = (
+        "import pytest\n"
+        "pytestmark = pytest.mark.engines('galera', 'mariadb')\n"
+        "@pytest.mark.parametrize('number', [1, 2])\n"
+        "def test_it(db, number): pass\n"
+        "@pytest.mark.every_case\n"
+        "@pytest.mark.parametrize('number', [1, 2])\n"
+        "def test_all(db, number): pass\n"
+        "@pytest.mark.engines('galera')\n"
+        "@pytest.mark.parametrize('number', [1, 2])\n"
+        "def test_own(db, number): pass\n"
+    )
+    counts = {}
+    for arguments in ((), ("--every-case",)):
+        listed = _pytest(tmp_path, text, "--collect-only", "-q", *arguments).stdout.split()
+        counts[arguments] = [
+            sum(line.startswith(f"test_it.py::{test}[{engine}") for line in listed)
+            for test in ("test_it", "test_all", "test_own")
+            for engine in ("mariadb", "galera")
+        ]
+    assert counts == {(): [2, 1, 2, 2, 0, 2], ("--every-case",): [2, 2, 2, 2, 0, 2]}
+
+
 def test_the_tests_of_an_engine_share_a_worker(tmp_path: Path) -> None:
     """xdist passes a group on within the node's id, and with some versions of pytest it silently does not."""
     text = (
@@ -132,7 +175,7 @@ def test_the_tests_of_an_engine_share_a_worker(tmp_path: Path) -> None:
         "@pytest.mark.parametrize('number', range(10))\n"
         "def test_it(sqlite_server, number, worker_id): pathlib.Path(worker_id).touch()\n"
     )
-    assert _pytest(tmp_path, text, "-n", "2", "--dist", "loadgroup").returncode == 0
+    assert _pytest(tmp_path, text, "-p", "xdist", "-n", "2", "--dist", "loadgroup").returncode == 0
     assert len(list(tmp_path.glob("gw*"))) == 1
 
 

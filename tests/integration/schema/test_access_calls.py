@@ -8,7 +8,7 @@ from ringfence.runtime import AccessDenied, Database
 from ringfence.schema.privileges.service import apply_access, plan_access
 from support.deployments import TOML, lay_out
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 MODELS = """
 import sqlalchemy as sa
 

@@ -9,7 +9,7 @@ from ringfence.schema.privileges.service import apply_access
 from support.deployments import TOML, lay_out
 from support.manual_changes import asked, change, findings, plan, quoted, said
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 
 YES = "CREATE FUNCTION fits({0}) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT true'"
 CLOSED = "REVOKE EXECUTE ON FUNCTION fits({0}) FROM PUBLIC"

@@ -13,6 +13,8 @@ from ringfence.schema.verification.verify import verify
 from support.deployments import lay_out
 from support.random_manifests import COLUMNS, SENSITIVE, TABLES, with_rows
 
+pytestmark = pytest.mark.newer
+
 MODELS = f"""
 import sqlalchemy as sa
 

@@ -10,7 +10,7 @@ from ringfence.schema.engines.postgresql import effective_rights
 from ringfence.schema.privileges.service import apply_access, plan_access
 from support.deployments import lay_out
 
-pytestmark = pytest.mark.requires("accounts")
+pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
 PASSWORD = "their-old-one-4711"
 ACCESS = """

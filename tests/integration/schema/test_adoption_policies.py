@@ -8,7 +8,7 @@ import pytest
 from ringfence.schema.privileges.service import plan_access
 from support.deployments import lay_out
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 
 PASSWORD = "their-old-one-4711"
 TABLES = ("customer", "purchase")

@@ -16,7 +16,7 @@ from ringfence.schema.verification.verify import verify
 from servers.mysql_family import _as_admin as as_mysql_admin
 from support.deployments import lay_out
 
-pytestmark = pytest.mark.requires("accounts")
+pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
 CHANGES = re.compile(
     r"\s*(GRANT|REVOKE|CREATE|ALTER|DROP|INSERT|UPDATE|DELETE)\b(?!.*ringfence_lease)", re.IGNORECASE

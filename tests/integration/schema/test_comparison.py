@@ -13,6 +13,8 @@ from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from support.comparisons import PAIRS, PARENT, A, Ours, create, item, reference, several
 
+pytestmark = pytest.mark.newer
+
 
 def models(make):
     metadata = sa.MetaData()

@@ -7,6 +7,8 @@ from ringfence.schema.comparison.model_statements import StatementOp
 from ringfence.schema.errors import JobFailed
 from support.comparisons import compared, create
 
+pytestmark = pytest.mark.newer
+
 
 def models(*texts, **options):
     metadata = sa.MetaData()

@@ -10,7 +10,7 @@ from ringfence.schema.comparison.model_statements import StatementOp
 from ringfence.schema.engines import reach
 from support.comparisons import compared, create
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 
 
 def item(metadata, name="item", **options):

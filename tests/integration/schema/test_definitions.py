@@ -10,6 +10,8 @@ from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
 from support.deployments import lay_out
 
+pytestmark = pytest.mark.newer
+
 MODELS = """
 import sqlalchemy as sa
 

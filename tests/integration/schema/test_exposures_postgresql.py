@@ -7,7 +7,7 @@ from ringfence.schema.privileges.service import apply_access
 from support.deployments import lay_out
 from support.manual_changes import asked, change, findings, is_closed, is_refused, plan, quoted
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 
 MEMBERS = """
     SELECT m.rolname FROM pg_auth_members am JOIN pg_roles r ON r.oid = am.roleid JOIN pg_roles m ON m.oid = am.member

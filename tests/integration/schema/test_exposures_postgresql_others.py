@@ -7,7 +7,7 @@ from ringfence.schema.verification.verify import verify
 from support.deployments import lay_out
 from support.manual_changes import asked, change, findings, plan, quoted, said
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 
 REACH = {
     "read": (

@@ -9,7 +9,7 @@ from ringfence.schema.privileges.service import apply_access
 from support.deployments import MODELS, lay_out
 from support.manual_changes import change, findings, plan, quoted, said
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 
 VIEW = """
 

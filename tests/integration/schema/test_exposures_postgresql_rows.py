@@ -6,7 +6,7 @@ from ringfence.schema.privileges.service import apply_access
 from support.deployments import lay_out
 from support.manual_changes import asked, change, findings, is_closed, is_refused, plan, quoted
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 
 SECURITY = "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = 'purchase'"
 BLIND = "row security is on for public.purchase, and no policy lets the account {till} "

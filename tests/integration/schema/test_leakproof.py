@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from ringfence.schema.engines.postgresql.leakproof_indexes import unusable_indexes
 
-pytestmark = pytest.mark.engines("postgresql")
+pytestmark = [pytest.mark.engines("postgresql"), pytest.mark.newer]
 PASSWORD = "a password"
 MOOD = pg.ENUM("calm", "wild", name="mood")
 DAY = "'2026-01-01 00:00:00+00'"

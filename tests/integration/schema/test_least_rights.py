@@ -14,7 +14,7 @@ from ringfence.schema.verification.verify import verify
 from servers import mysql_family, postgres
 from support.deployments import lay_out
 
-pytestmark = pytest.mark.requires("accounts")
+pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
 PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, CREATE TEMPORARY TABLES"
 VIEWS = "CREATE VIEW, SHOW VIEW"

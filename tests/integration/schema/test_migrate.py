@@ -6,6 +6,8 @@ import pytest
 
 from support.deployments import lay_out
 
+pytestmark = pytest.mark.newer
+
 
 @pytest.fixture
 def shop(db, tmp_path):

@@ -17,6 +17,8 @@ from ringfence.schema.engines import reach
 from servers.base import clean_environment
 from support import forked_commands
 
+pytestmark = pytest.mark.newer
+
 SERVICES = Path(__file__).parents[3] / "services"
 EAST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 MICRO = dt.timedelta(microseconds=1)

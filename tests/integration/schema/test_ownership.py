@@ -9,6 +9,8 @@ from ringfence.schema.job.environment import AlembicRun
 from ringfence.schema.revisions.ownership.ownership import ownership
 from support.deployments import lay_out
 
+pytestmark = pytest.mark.newer
+
 REVISION = """
 revision = "c3"
 down_revision = "b2"

@@ -16,7 +16,7 @@ from support.deployments import TOML
 from support.runtime_shop import in_threads
 from support.tenants import HOSTILE, codes, fill, lay_out_tenancy, opened
 
-pytestmark = pytest.mark.requires("row_security")
+pytestmark = [pytest.mark.requires("row_security"), pytest.mark.newer]
 _ids = itertools.count(5000)
 
 

@@ -9,7 +9,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
 from support.tenants import ACCESS, MODELS, fill, lay_out_tenancy
 
-pytestmark = pytest.mark.requires("row_security")
+pytestmark = [pytest.mark.requires("row_security"), pytest.mark.newer]
 
 OFF = "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = 'invoice'"
 POLICIES = "SELECT polname FROM pg_policy WHERE polrelid = 'invoice'::regclass ORDER BY 1"

@@ -5,6 +5,8 @@ import pytest
 from ringfence.runtime import Database
 from support.deployments import ACCESS, TOML, lay_out
 
+pytestmark = pytest.mark.newer
+
 OLD = {
     "sqlite": "id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL DEFAULT 'x', cents BIGINT, note TEXT, day DATE",
     "postgresql": "id serial PRIMARY KEY, name varchar(40) NOT NULL DEFAULT 'x', cents bigint, note text, day date,"

@@ -5,6 +5,8 @@ import pytest
 from support.deployments import lay_out
 from support.reflection import file_of, make, migrate_to, statements
 
+pytestmark = pytest.mark.newer
+
 OLD = """
 CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'ok');
 CREATE TYPE "Odd Mood" AS ENUM ('a');

@@ -10,6 +10,8 @@ from ringfence.schema.privileges.service import plan_access
 from ringfence.schema.verification.verify import verify
 from support.deployments import TOML, lay_out
 
+pytestmark = pytest.mark.newer
+
 WITH = '["postgresql", "mariadb", "galera"]'
 WITHOUT = '["mysql", "sqlite"]'
 ALL = '["postgresql", "mariadb", "galera", "mysql", "sqlite"]'

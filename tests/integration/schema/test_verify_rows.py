@@ -12,6 +12,8 @@ from ringfence.schema.privileges.service import apply_access
 from ringfence.schema.verification.verify import verify
 from support.tenants import ACCESS, HOSTILE, fill, lay_out_tenancy
 
+pytestmark = pytest.mark.newer
+
 
 @pytest.fixture(scope="module")
 def migrated(server, tmp_path_factory):

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.engines("postgresql", "mysql", "mariadb", "galera")
+pytestmark = [pytest.mark.engines("postgresql", "mysql", "mariadb", "galera"), pytest.mark.newer]
 FAMILY = pytest.mark.engines("mysql", "mariadb", "galera")
 OPTIONS = "SELECT reloptions FROM pg_class WHERE relname = 'v'"
 SECURITY = (

@@ -17,6 +17,8 @@ from ringfence.schema.privileges.plan import make_plan
 from ringfence.schema.verification.verify import verify
 from support.deployments import lay_out
 
+pytestmark = pytest.mark.newer
+
 MODELS = """
 import sqlalchemy as sa
 

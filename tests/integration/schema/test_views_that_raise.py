@@ -7,6 +7,8 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.verification.verify import verify
 from support.deployments import lay_out
 
+pytestmark = pytest.mark.newer
+
 MODELS = """
 import sqlalchemy as sa
 

@@ -12,6 +12,8 @@ import pytest
 from servers import galera
 from servers.base import Database, clean_environment
 
+pytestmark = pytest.mark.newer
+
 TESTS = Path(__file__).parents[2]
 
 
