@@ -38,7 +38,7 @@ def test_files_that_do_not_fit_together(db, tmp_path):
         told("mirror", "--check", code=2)
         == "mirrors/till.json: missing\nwrite them with `ringfence mirror`\n"
     )
-    assert "out/old.py: there is no folder out" in told("reflect", "out/old.py", code=3)
+    assert "out/old.py: the folder does not exist: out" in told("reflect", "out/old.py", code=3)
     shop.write("shop_models.py", models.replace("    email:", "    address:"))
     rename = told("revision", "-m", "address", "--rename", "customer.emial=address", code=1)
     assert "customer loses no 'emial'; it loses email" in rename
@@ -150,4 +150,4 @@ def test_a_login_of_somebody_else_stops_a_job_before_its_first_revision(db, tmp_
 def test_a_verb_that_is_none_names_the_nearest(db, tmp_path):
     done = lay_out(tmp_path, db).run("ringfence", "acess", "plan")
     assert done.returncode == 3
-    assert "there is no verb 'acess'; did you mean 'access'?" in done.stderr
+    assert "there is no command 'acess'; did you mean 'access'?" in done.stderr

@@ -124,7 +124,7 @@ def test_a_column_to_come_is_empty_unless_something_fills_it(shop):
     assert (code, rows(plan)) == (1, {"makes customer.nick NOT NULL": (4, True)})
     assert "`ringfence migrate --expand`" in plan["rows"][0]["resolution"]
     person = shop.run("ringfence", "plan")
-    told = "a job would stop at what is pending:\n  revision c3 makes customer.nick NOT NULL, and 4 rows will hold NULL"
+    told = "a job would stop during the pending revisions:\n  revision c3 makes customer.nick NOT NULL, and 4 rows will hold NULL"
     assert (person.returncode, told in person.stderr) == (1, True)
     filling = "op.execute(\"UPDATE customer SET nick = 'x'\")"
     shop.write("migrations/versions/c3.py", ADDED.replace("FILLED", filling))

@@ -165,7 +165,7 @@ def test_adopting_lists_what_it_takes_away(shop):
     assert refused.returncode == 1
     assert "--adopt" in refused.stderr
     done = shop.run("ringfence", "access", "apply", "--adopt")
-    assert re.search(rf"adopting takes away {shop.login('guest')}: update on table \S*purchase", done.stdout)
+    assert re.search(rf"adopting revokes {shop.login('guest')}: update on table \S*purchase", done.stdout)
     shop.migrate()
     assert findings(shop) == []
 

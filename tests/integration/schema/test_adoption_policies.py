@@ -167,7 +167,7 @@ class TestPolicies:
         kong = catalog.login("kong")
         shown = catalog.run("ringfence", "access", "plan", "--adopt")
         print(shown.stdout)
-        lost = shown.stdout.index(f"adopting takes away {kong}: usage on sequence tickets")
+        lost = shown.stdout.index(f"adopting revokes {kong}: usage on sequence tickets")
         table = shown.stdout.index("customer_id < 100")
         assert lost < table
         planned = json.loads(catalog.run("ringfence", "access", "plan", "--adopt", "--json").stdout)

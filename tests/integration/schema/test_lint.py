@@ -69,7 +69,7 @@ def test_a_new_deployment_passes_and_so_does_an_empty_revision(tmp_path):
     assert ringfence(made.root, "revision", "-m", "nothing yet", "--empty").returncode == 0
     done = ringfence(made.root, "lint", "--strict")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 revisions looked at: 0 errors, 0 warnings" in done.stdout
+    assert "2 revisions checked: 0 errors, 0 warnings" in done.stdout
 
 
 @pytest.mark.engines("sqlite", "postgresql")
@@ -84,7 +84,7 @@ def test_only_what_the_database_lacks_is_looked_at(shop):
     assert done.returncode == 2, done.stdout + done.stderr
     error = json.loads(done.stdout)["error"]
     assert error["kind"] == "Unsafe"
-    assert "1 revision looked at" in error["message"]
+    assert "1 revision checked" in error["message"]
     said = {(found["rule"], found["message"]) for found in error["findings"]}
     assert ("RF304", "column customer.active is dropped, and still read by report") in said
     assert ("RF304", "column customer.active is dropped, and still read and written by till") in said

@@ -22,7 +22,7 @@ def test_migrate_tells_a_person_what_it_did(shop):
     assert "applied a1\napplied b2" in done.stdout
     assert "is at b2, with 3 accounts" in done.stdout
     again = shop.run("ringfence", "migrate")
-    assert "nothing was to be done" in again.stdout
+    assert "nothing was changed" in again.stdout
     for service in ("till", "report", "door"):
         assert shop.password(service) not in done.stdout + done.stderr
 
@@ -69,7 +69,7 @@ def test_bootstrap_brings_a_file_to_head_again_and_again(shop):
 def test_bootstrap_of_a_file_in_no_folder_is_told(shop):
     done = shop.run("ringfence", "bootstrap", DB_NAME="no/such/folder/x.db")
     assert done.returncode == 1
-    assert "there is no folder no/such/folder" in done.stderr
+    assert "the folder does not exist: no/such/folder" in done.stderr
 
 
 @pytest.mark.engines("postgresql")

@@ -80,7 +80,7 @@ def test_a_difference_that_no_operation_mends_is_not_called_none(db, tmp_path):
     second = shop.run("ringfence", "revision", "-m", "second")
     assert second.returncode == 0, second.stdout + second.stderr
     said = " ".join((second.stdout + second.stderr).split())
-    assert "No revision was written: what differs is not what an operation does" in said
+    assert "No revision was written: the differences below must be written by hand" in said
     assert "by hand (`ringfence revision --empty`): " in said
     assert "rate.twice" in said
     assert "say nothing" not in said

@@ -88,7 +88,7 @@ def test_diff_tells_widened_and_narrowed_apart(root, capsys):
     ]
     shown = ringfence(root, capsys, "diff", str(old)).out
     assert shown.index("widened:") < shown.index("door: update on purchase") < shown.index("narrowed:")
-    assert "both give the same" in ringfence(root, capsys, "diff", str(old), str(old)).out
+    assert "both grant the same" in ringfence(root, capsys, "diff", str(old), str(old)).out
 
 
 def test_diff_reads_a_git_revision(root):
@@ -278,12 +278,13 @@ def test_a_violated_guard_names_every_line_that_does_it(root, capsys):
 
 def test_a_word_that_is_no_verb_of_a_group_is_answered_with_those_that_are(root, capsys):
     assert (
-        "there is no verb 'plam' of `ringfence access`; did you mean 'plan'?"
+        "there is no command 'plam' of `ringfence access`; did you mean 'plan'?"
         in ringfence(root, capsys, "plam", code=3).err
     )
     assert run.main(command, ["-C", str(root), "secrets", "make"]) == 3
     assert (
-        "there is no verb 'make' of `ringfence secrets`; known are generate, list" in capsys.readouterr().err
+        "there is no command 'make' of `ringfence secrets`; known are generate, list"
+        in capsys.readouterr().err
     )
     assert run.main(command, ["-C", str(root), "backfill", "--list"]) == 0
     assert "migrations/backfills holds no backfill" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`ringfence access`: show, plan, apply and prove the privileges of accounts."""
+"""`ringfence access`: show, plan, apply and verify the privileges of accounts."""
 
 import os
 from collections.abc import Collection
@@ -35,46 +35,44 @@ _CONNECTION_VARIABLES = (
 
 @click.group(cls=Group)
 def access() -> None:
-    """Plan, apply and prove what each account may do."""
+    """Plan, apply and verify what each account may do."""
 
 
 for subcommand in (plan, apply, show, diff, export, lint, schema):
     access.add_command(subcommand)
 
 
-@access.command(short_help="Log in as each account and try everything.")
+@access.command(short_help="Log in as each account and try each privilege.")
 @click.option(
     "--must-fail",
     "must_fail_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file of credentials that must be dead, one login:password on a line; each is tried.",
+    help="A file with one login:password per line; each is tried, and the server must refuse it.",
 )
 @click.option(
     "--probe",
     "probe_url",
     metavar="URL",
-    help="Try it there instead, with rows that are kept: an empty database with the admin's login, or an SQLite file"
-    " that is not there yet. The migrations bring it to head; it is empty again afterwards.",
+    help="Verify in this database instead, with committed rows: an empty database with the admin's login, or an SQLite"
+    " file that does not exist yet. The migrations bring it to head, and it is emptied afterwards.",
 )
 @click.option(
     "--service",
     "services",
     multiple=True,
     metavar="NAME",
-    help="Try this service's account alone; may be given several times. The passwords of the others are not needed.",
+    help="Verify only the account of this service; may be repeated. The passwords of the others are not needed.",
 )
 @command
 def verify(run: Run, must_fail_file: Path | None, probe_url: str | None, services: tuple[str, ...]) -> None:
     """Log in as each account and try each verb on each table and column; nothing is changed.
 
-    Exit 1 when an account may do more or less than the manifest says, or could not be tried. DB_* says where the
-    database is; each account's password is in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
+    Exits 1 if an account may do more or less than the manifest says, or could not be tried. DB_* names the
+    database; each account's password is in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
     deployment = run.deployment
     if probe_url is not None and services:
-        raise click.UsageError(
-            "--probe tries all accounts, on rows that tell them apart: leave out --service"
-        )
+        raise click.UsageError("--probe always verifies all accounts: leave out --service")
     for name in services:
         if name not in deployment.accounts:
             raise click.UsageError(f"there is no account {name!r}{suggestion(name, deployment.accounts)}")

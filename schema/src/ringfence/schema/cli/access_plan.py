@@ -8,23 +8,23 @@ from ringfence.schema.privileges.planned import Plan, Row
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.text import counted
 
-_PRUNE = "Drop accounts that are no longer declared and tied to nothing; else they are locked."
-_WEAK = "Let weak passwords through, where ringfence.toml says that this is legal (RINGFENCE_ENV)."
-_ADOPT = "Take over accounts that exist and were not made by this job."
+_PRUNE = "Drop accounts that are no longer declared. Accounts that own or define anything are locked instead."
+_WEAK = "Accept weak passwords, in environments (RINGFENCE_ENV) in which ringfence.toml allows it."
+_ADOPT = "Take over accounts that exist and that Ringfence did not create."
 
 
 @click.command()
 @click.option("--adopt", is_flag=True, help=_ADOPT)
-@click.option("--sql", "as_sql", is_flag=True, help="Print the statements alone, as they can be pasted.")
-@click.option("--all", "everything", is_flag=True, help="Show what is as wanted too.")
+@click.option("--sql", "as_sql", is_flag=True, help="Print only the statements.")
+@click.option("--all", "everything", is_flag=True, help="Also show what already agrees with the manifest.")
 @click.option("--prune", is_flag=True, help=_PRUNE)
 @click.option("--allow-weak", is_flag=True, help=_WEAK)
 @command
 def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, allow_weak: bool) -> None:
-    """Show the differences and what `apply` would do. Nothing is changed; no secret is shown.
+    """Show how accounts and grants differ from the manifest, and what `apply` would do; nothing is changed.
 
-    Exit 2 when there is anything to do, 1 when `apply` would refuse to begin. The admin's login is in DB_*. Passwords
-    are compared when <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE are set.
+    Exits 2 if there is anything to do, 1 if `apply` would refuse to begin. The admin's login is in DB_*. Passwords
+    are compared if <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE are set; no secret is shown.
     """
     with run.task("plan") as task:
         made = plan_access(run.deployment, adopt=adopt, prune=prune, allow_weak=allow_weak, say=task.say)
@@ -40,22 +40,23 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
     if not made.agrees:
         how = "migrate" if made.before_first else "access apply"
         raise AccessDrift(
-            f"{counted(len(made.steps), 'statement')} would make the accounts agree with the manifest: ringfence {how}",
+            f"{counted(len(made.steps), 'statement')} would bring the accounts to the state of the manifest:"
+            f" ringfence {how}",
             made.as_dict(),
         )
     run.report(**made.as_dict())
 
 
-@click.command(short_help="Make accounts and grants what is wanted.")
-@click.option("--adopt", is_flag=True, help=f"{_ADOPT} What that takes away from them is listed first.")
+@click.command(short_help="Bring accounts and grants to the state of the manifest.")
+@click.option("--adopt", is_flag=True, help=f"{_ADOPT} What they lose is listed first.")
 @click.option("--prune", is_flag=True, help=_PRUNE)
 @click.option("--allow-weak", is_flag=True, help=_WEAK)
 @command
 def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
-    """Make accounts and grants what the manifest says, under the deployment's lock; the schema is left as it is.
+    """Bring accounts and grants to the state of the manifest, under the deployment's lock; the schema stays as it is.
 
-    Only the difference is sent: a second run changes nothing. The admin's login is in DB_*, each account's password in
-    <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
+    Only the differences are sent: a second run changes nothing. The admin's login is in DB_*, each account's password
+    in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
     with run.task("apply") as task:
         done = apply_access(
@@ -71,9 +72,9 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
     for statement in done.statements:
         run.say(statement)
     run.say(
-        f"{counted(len(done.statements), 'statement')} made the accounts agree with the manifest"
+        f"{counted(len(done.statements), 'statement')} brought the accounts to the state of the manifest"
         if done.statements
-        else f"{_all_agree(run)} with the manifest; nothing was to be done"
+        else f"{_all_agree(run)} with the manifest; nothing was changed"
     )
     run.report(**done.as_dict())
 
@@ -82,15 +83,15 @@ def print_adoption(run: Run, made: Plan) -> None:
     """Print which accounts an apply is about to adopt, and what they lose; called before anything is changed.
 
     Args:
-        run: the call of the verb.
+        run: the call of the command.
         made: the plan.
     """
     for login in made.adopted:
-        run.say(f"adopting {login}: its password becomes the one given", style="yellow")
+        run.say(f"adopting {login}: its password is set to the given one", style="yellow")
     for loss in made.adoption.losses():
-        run.say(f"adopting takes away {loss}", style="yellow")
+        run.say(f"adopting revokes {loss}", style="yellow")
     if rows := list(made.adoption.rest()):
-        run.table(("account", "change", "verbs", "on", "now", "then", "held now through"), rows)
+        run.table(("account", "change", "verbs", "on", "now", "afterwards", "held now through"), rows)
     for text in (*made.adoption.policies, *made.adoption.others):
         run.say(text, style="yellow")
 
@@ -99,7 +100,7 @@ def print_plan(run: Run, made: Plan, *, everything: bool) -> None:
     """Print the plan as a table, followed by its statements.
 
     Args:
-        run: the call of the verb.
+        run: the call of the command.
         made: the plan.
         everything: whether to also print notes, and rows without a difference.
     """
@@ -113,13 +114,13 @@ def print_plan(run: Run, made: Plan, *, everything: bool) -> None:
     rows = list(made.differences())
     rows += [row for row in made.rows() if everything and not row.do]
     if rows:
-        run.table(("account", "on", "verb", "is", "wanted", "will be", "by"), map(_cells, rows))
+        run.table(("account", "on", "verb", "current", "wanted", "action", "by"), map(_cells, rows))
     if made.steps:
         run.say("")
         for statement in made.sql():
             run.say(statement)
     if not made.passwords_compared:
-        run.say("passwords were not compared: none is set")
+        run.say("passwords were not compared, because none is set")
     if made.agrees:
         run.say(f"{_all_agree(run)} with the manifest")
 

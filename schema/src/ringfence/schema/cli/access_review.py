@@ -19,11 +19,11 @@ from ringfence.schema.text import counted
 
 
 @click.command()
-@click.option("--service", help="One service: everything that its account may touch.")
-@click.option("--table", help="One table: every account that may touch it.")
+@click.option("--service", help="Show only the account of this service.")
+@click.option("--table", help="Show only the grants on this table.")
 @command
 def show(run: Run, service: str | None, table: str | None) -> None:
-    """Show who may touch what, and by which line of the manifest."""
+    """Show which account may do what, and the lines of the manifest that grant it."""
     deployment = run.deployment
     for given, known, what in (
         (service, deployment.accounts, "account"),
@@ -58,18 +58,18 @@ def show(run: Run, service: str | None, table: str | None) -> None:
         ],
     )
     if not facts:
-        run.say("nobody may touch it" if table else "nothing")
+        run.say("no account has a grant on it" if table else "no grants")
     run.report(grants=facts)
 
 
-@click.command(short_help="Compare two manifests: what is given, and no more.")
+@click.command(short_help="Compare what two manifests grant.")
 @click.argument("old")
 @click.argument("new", required=False)
 @command
 def diff(run: Run, old: str, new: str | None) -> None:
-    """Show what NEW gives that OLD does not, and the reverse; each is a file, or a git revision of the manifest.
+    """Show what NEW grants and OLD does not, and the reverse; each is a file or a git revision of the manifest.
 
-    Without NEW, OLD is compared with the present manifest. Both are read against the present models; grants on tables
+    Without NEW, OLD is compared with the current manifest. Both are read against the current models; grants on tables
     or columns that the models no longer have are shown as they are written.
     """
     deployment = run.deployment
@@ -88,7 +88,7 @@ def diff(run: Run, old: str, new: str | None) -> None:
         for item in items:
             run.say(f"  {item}")
     if not (found.logins or found.widened or found.narrowed):
-        run.say("both give the same")
+        run.say("both grant the same")
     run.report(**asdict(found), not_compared=[str(mistake) for mistake in left])
 
 
@@ -105,9 +105,9 @@ def export(run: Run) -> None:
 @click.command(short_help="Print the manifest's JSON Schema, for editors.")
 @command
 def schema(run: Run) -> None:
-    """Print the JSON Schema of the manifest, by which editors complete and check it.
+    """Print the JSON Schema of the manifest, with which editors complete and check it.
 
-    `ringfence access schema > access.schema.json` renews the file that the first line of `access.yaml` names.
+    `ringfence access schema > access.schema.json` updates the file that the first line of `access.yaml` names.
     """
     text = json_schema_text()
     if not run.as_json:
@@ -118,9 +118,9 @@ def schema(run: Run) -> None:
 @click.command()
 @command
 def lint(run: Run) -> None:
-    """Find doubtful entries of the manifest. Exit 1 when there is a warning; notes alone exit 0.
+    """Find entries of the manifest that are valid but probably a mistake. Exits 1 if there is a warning, not for notes.
 
-    Errors, including violated guards, are reported by every verb, with exit 3.
+    Errors, including violated guards, are reported by every command, with exit code 3.
     """
     found = look(run.deployment)
     for finding in found:
@@ -128,5 +128,5 @@ def lint(run: Run) -> None:
     warnings = sum(finding.level == WARNING for finding in found)
     if warnings:
         raise LintFailed(f"{warnings} warnings", [asdict(finding) for finding in found])
-    run.say("nothing that cannot be meant" if not found else counted(len(found), "note"))
+    run.say("no findings" if not found else counted(len(found), "note"))
     run.report(findings=[asdict(finding) for finding in found])

@@ -15,28 +15,30 @@ from ringfence.schema.text import counted
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--list", "listed", is_flag=True, help="Name the backfills of the deployment.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Rows a second, at most.")
-@click.option("--batch", type=click.IntRange(min=1), help="Rows of one transaction.")
+@click.option("--list", "listed", is_flag=True, help="List the backfills of the deployment.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), help="Maximum number of rows per second."
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Number of rows per transaction.")
 @click.option(
     "--max-lag",
     type=click.FloatRange(min=0),
     default=5.0,
-    help="Seconds a replica may be behind (5); inf waits for none.",
+    help="Wait while a replica lags more than this many seconds (default 5; inf: never wait).",
 )
 @click.option(
     "--replica",
     "replicas",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="A replica of MySQL or MariaDB to ask.",
+    help="A replica of MySQL or MariaDB whose lag is checked; may be repeated.",
 )
-@click.option("--again", is_flag=True, help="Run one that runs once, and has run, once more.")
+@click.option("--again", is_flag=True, help="Run a backfill again that has already finished.")
 @click.option(
     "--takeover-after",
     type=click.FloatRange(min=0),
     default=STALE,
-    help="Seconds without a sign of life after which a run that was killed is taken over (10).",
+    help="Take over the work of a run that has not reported for this many seconds (default 10).",
 )
 @command
 def backfill(
@@ -50,9 +52,9 @@ def backfill(
     again: bool,
     takeover_after: float,
 ) -> None:
-    """Run a backfill of migrations/backfills/, from where its last run stopped.
+    """Run a backfill of migrations/backfills/; it continues where its last run stopped.
 
-    It does not take the deployment's lock: a deploy may happen meanwhile. Stop it whenever you like, and run it again.
+    It does not take the deployment's lock, so a deploy can run at the same time. It can be stopped at any time.
     """
     deployment = run_.deployment
     if listed or name is None:
@@ -61,7 +63,7 @@ def backfill(
         if not names(deployment):
             folder = deployment.display_path(deployment.migrations / "backfills")
             run_.say(
-                f"{folder} holds no backfill; `ringfence revision` writes one where a new column needs values"
+                f"{folder} contains no backfill; `ringfence revision` writes one if a new column needs values"
             )
         run_.report(backfills=list(names(deployment)))
         return
@@ -74,8 +76,8 @@ def backfill(
             task.say(str(progress))
 
         done = run(deployment, name, pace=pace, again=again, stale=takeover_after, show=show, say=run_.say)
-    resumed = ", going on from where it had stopped" if done.resumed else ""
-    run_.say(f"{name}: {counted(done.seen, 'row')} looked at, {done.changed} changed{resumed}")
+    resumed = ", continued where the last run stopped" if done.resumed else ""
+    run_.say(f"{name}: {counted(done.seen, 'row')} read, {done.changed} changed{resumed}")
     run_.report(backfill=name, seen=done.seen, changed=done.changed, resumed=done.resumed)
 
 

@@ -15,15 +15,15 @@ from ringfence.schema.job import job
 @click.command()
 @command
 def bootstrap(run: Run) -> None:
-    """Bring an SQLite file to head, and create it if it does not exist; for development only.
+    """Bring an SQLite file to head, for development; it is created if it does not exist.
 
-    Repeated calls leave the same file. A database on a server is brought to head by `ringfence migrate`.
+    A file at head is not changed. Use `ringfence migrate` for a database on a server.
     """
     settings = Settings.from_env(os.environ)
     if not is_a_file(settings):
         raise BadSettings(
-            f"DB_TYPE={settings.db_type}: bootstrap is for SQLite files, in development; a server's database is"
-            " brought to head, with its accounts, by `ringfence migrate`"
+            f"DB_TYPE={settings.db_type}: bootstrap is only for SQLite files, in development; use `ringfence migrate`"
+            " for a database on a server"
         )
     deployment = run.deployment
     with run.task("bootstrap") as task:

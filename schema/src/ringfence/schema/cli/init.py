@@ -17,12 +17,12 @@ from ringfence.schema.text import counted
     type=click.Choice(ENGINES),
     default=("sqlite", "postgresql"),
     show_default=True,
-    help="An engine that the deployment is to run on; may be given several times.",
+    help="An engine that the deployment runs on; may be repeated.",
 )
 @command
 def init(run: Run, name: str, engines: tuple[str, ...]) -> None:
-    """Lay out the deployment NAME in a folder of that name, and print the commands that start it."""
-    with run.task("Laying out"):
+    """Create the deployment NAME in a folder of that name, and print the commands that start it."""
+    with run.task("creating"):
         try:
             layout = create_deployment(run.start, name, engines)
         except BadName as error:

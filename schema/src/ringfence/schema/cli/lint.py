@@ -19,28 +19,28 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
 
 @click.command()
 @click.option(
-    "--all", "everything", is_flag=True, help="Look at all revisions; the default where DB_* names none."
+    "--all", "everything", is_flag=True, help="Check all revisions; the default if DB_* is not set."
 )
 @click.option(
     "--range",
     "range_",
     metavar="A:B",
-    help="Look at the revisions after A and up to B; either may be left out.",
+    help="Check the revisions after A, up to and including B; either may be left out.",
 )
 @click.option(
     "--mirrors",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder with the mirrors of services that run; the deployment's own by default.",
+    help="A folder with the mirrors of running services; by default the deployment's mirrors. May be repeated.",
 )
-@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option(
     "--explain",
     "rule",
     metavar="RULE",
-    help="Say what a rule finds, on which engines, and what to do instead.",
+    help="Describe a rule: what it finds, on which engines, and what to do instead.",
 )
-@click.option("--github", is_flag=True, help="Print annotations for GitHub's workflows.")
+@click.option("--github", is_flag=True, help="Print annotations for GitHub Actions.")
 @command
 def lint(
     run: Run,
@@ -51,18 +51,21 @@ def lint(
     rule: str | None,
     github: bool,
 ) -> None:
-    """Check what revisions do, on every engine of the deployment; exit 2 when one is unsafe.
+    """Check what revisions do, on every engine of the deployment; exits 2 if one is unsafe.
 
-    Checks the revisions that the database of the DB_* variables lacks, or all if these are not set. Nothing is changed.
+    Checks the revisions that are pending in the database of DB_*, or all revisions if DB_* is not set. Nothing is
+    changed.
     """
     if rule is not None:
         _explain(run, rule.upper())
         return
     if range_ is not None and (everything or range_.count(":") != 1):
-        raise click.UsageError("--range is A:B, as in `--range 1a2b3c:head`, and goes without --all")
+        raise click.UsageError(
+            "--range takes A:B, as in `--range 1a2b3c:head`, and cannot be combined with --all"
+        )
     deployment = run.deployment
     chosen = _chosen(deployment, everything, range_)
-    with run.task("Looking"):
+    with run.task("linting"):
         findings = look(deployment, chosen, mirrors)
     if not run.as_json:
         for finding in findings:
@@ -81,7 +84,9 @@ def _explain(run: Run, name: str) -> None:
         if engines := [engine for engine, said in severities.items() if said == str(severity)]:
             run.say(f"  {severity} on {', '.join(engines)}")
     run.say(f"  instead: {rule.resolution}")
-    run.say(f"  to allow one: `# ringfence: allow {rule.id} because …` on its line, or on the lines above it")
+    run.say(
+        f"  to allow one: write `# ringfence: allow {rule.id} because …` on its line or on the lines above it"
+    )
     run.report(rule=rule.id, summary=rule.summary, severity=severities, resolution=rule.resolution)
 
 
@@ -97,12 +102,13 @@ def _end(run: Run, findings: Sequence[Finding], looked_at: int, *, strict: bool)
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     warnings = len(findings) - errors
     revisions = counted(looked_at, "revision")
-    told = f"{revisions} looked at: {counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    summary = f"{revisions} checked: {counted(errors, 'error')}, {counted(warnings, 'warning')}"
     if errors or (strict and warnings):
         raise UnsafeRevisions(
-            findings, f"{told}; mend them, or allow one with `# ringfence: allow RF102 because …` on its line"
+            findings,
+            f"{summary}; change the revisions, or allow a finding with `# ringfence: allow RF102 because …` on its line",
         )
-    run.say(told)
+    run.say(summary)
     run.report(revisions=looked_at, findings=[finding.as_dict() for finding in findings])
 
 

@@ -13,12 +13,16 @@ from ringfence.schema.text import counted
 
 
 @click.command()
-@click.option("--adopt", is_flag=True, help="Take over accounts that exist and were not made by this job.")
-@click.option("--write-mirrors", is_flag=True, help="Write mirrors that are not as they should be.")
 @click.option(
-    "--allow-weak", is_flag=True, help="Let weak passwords through, where ringfence.toml says it is legal."
+    "--adopt", is_flag=True, help="Take over accounts that exist and that Ringfence did not create."
 )
-@click.option("--expand", is_flag=True, help="Stop before the first revision that takes something away.")
+@click.option("--write-mirrors", is_flag=True, help="Write the mirrors that are out of date.")
+@click.option(
+    "--allow-weak",
+    is_flag=True,
+    help="Accept weak passwords, in environments in which ringfence.toml allows it.",
+)
+@click.option("--expand", is_flag=True, help="Stop before the first contract revision.")
 @click.option(
     "--force",
     metavar="REASON",
@@ -28,16 +32,16 @@ from ringfence.schema.text import counted
 @click.option(
     "--resolve",
     type=click.Choice(RESOLUTIONS),
-    help="What you found of a revision that stands half-way, when the job asks.",
+    help="How to continue after an interrupted revision, if the job asks: `done` or `again`.",
 )
 @click.option(
-    "--no-lint", metavar="REASON", help="Do not lint what is pending; the reason goes into the report."
+    "--no-lint", metavar="REASON", help="Do not lint the pending revisions; the reason is reported."
 )
 @click.option(
     "--mirrors",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder with the mirrors of services that run; the deployment's own by default.",
+    help="A folder with the mirrors of running services; by default the deployment's mirrors. May be repeated.",
 )
 @command
 def migrate(
@@ -51,7 +55,10 @@ def migrate(
     no_lint: str | None,
     mirrors: tuple[Path, ...],
 ) -> None:
-    """Wait for the database, lint what is pending, upgrade to head, create and grant the accounts, check it all.
+    """Upgrade the database to head, and bring its accounts and grants to the state of the manifest.
+
+    Waits for the database, takes the lock, lints the pending revisions, runs them, applies the manifest, and compares
+    the result with the models.
 
     The admin's login is in DB_*, each account's password in <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE.
     """
@@ -81,7 +88,7 @@ def print_report(run: Run, report: job.Report) -> None:
     """Print what the job did, and add it to the JSON document.
 
     Args:
-        run: the call of the verb.
+        run: the call of the command.
         report: the report of the job.
     """
     for warning in report.warnings:
@@ -109,6 +116,6 @@ def print_report(run: Run, report: job.Report) -> None:
     changed = report.applied or access.statements or report.mirrors_written
     run.say(
         f"{report.server} ({report.engine} {report.version}) is at {report.revision or 'no revision'},"
-        f" with {counted(report.accounts, 'account')}{'' if changed else '; nothing was to be done'}"
+        f" with {counted(report.accounts, 'account')}{'' if changed else '; nothing was changed'}"
     )
     run.report(**report.as_dict())

@@ -9,23 +9,23 @@ from ringfence.schema.text import counted
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Write nothing; exit 2 when a mirror is not as it should be.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 2 if a mirror is out of date.")
 @command
 def mirror(run: Run, check: bool) -> None:
-    """Write one mirror per service from the models and the manifest, and remove those of services that are gone."""
+    """Write one mirror per service from the models and the manifest, and remove the mirrors of removed services."""
     deployment = run.deployment
     folder = deployment.display_path(deployment.mirrors)
     if check:
         if drift := check_mirrors(deployment):
-            told = "\n".join(
+            listed = "\n".join(
                 (
                     f"{deployment.display_path(file.path)}: {file.state}\n"
                     f"{file.difference() if file.current else ''}"
                 ).rstrip()
                 for file in drift
             )
-            raise Drift(f"{told}\nwrite them with `ringfence mirror`")
-        run.say(f"{counted(len(deployment.accounts), 'mirror')} in {folder}, as wanted")
+            raise Drift(f"{listed}\nwrite them with `ringfence mirror`")
+        run.say(f"{counted(len(deployment.accounts), 'mirror')} in {folder}, up to date")
     else:
         changed = write_mirrors(deployment)
         for note in deployment.notes:
@@ -35,7 +35,7 @@ def mirror(run: Run, check: bool) -> None:
             run.say(f"{deployment.display_path(file.path)}: {done[file.state]}")
         if not changed:
             run.say(
-                f"{counted(len(deployment.accounts), 'mirror')} in {folder}, as wanted; nothing was written"
+                f"{counted(len(deployment.accounts), 'mirror')} in {folder}, up to date; nothing was written"
             )
         run.report(changed=[{"file": deployment.display_path(f.path), "was": f.state} for f in changed])
     run.report(mirrors=len(deployment.accounts))

@@ -14,19 +14,21 @@ from ringfence.schema.text import counted
 
 
 @click.command()
-@click.option("--adopt", is_flag=True, help="Take over accounts that exist and were not made by this job.")
-@click.option("--sql", "as_sql", is_flag=True, help="Print the statements alone.")
+@click.option(
+    "--adopt", is_flag=True, help="Take over accounts that exist and that Ringfence did not create."
+)
+@click.option("--sql", "as_sql", is_flag=True, help="Print only the statements.")
 @click.option(
     "--mirrors",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder with the mirrors of services that run; the deployment's own by default.",
+    help="A folder with the mirrors of running services; by default the deployment's mirrors. May be repeated.",
 )
 @command
 def plan(run: Run, adopt: bool, as_sql: bool, mirrors: tuple[Path, ...]) -> None:
-    """Show all that `migrate` would do: revisions, findings of the lint, accounts and grants, mirrors.
+    """Show everything that `migrate` would do: revisions, lint findings, accounts and grants, mirrors.
 
-    Nothing is changed, and no lock is taken. Exit 2 when there is anything to do, 1 when `migrate` would not finish.
+    Nothing is changed, and no lock is taken. Exits 2 if there is anything to do, 1 if `migrate` would not finish.
     """
     with run.task("plan") as task:
         made = plan_job(run.deployment, adopt=adopt, mirrors=mirrors, say=task.say)
@@ -47,21 +49,21 @@ def _end(made: JobPlan) -> SchemaError | None:
         error = JobFailed("a job would refuse to begin:\n  " + "\n  ".join(made.obstacles))
     elif made.unsafe:
         error = UnsafeRevisions(
-            made.findings, "a job would refuse to begin: the lint finds errors in what is pending"
+            made.findings, "a job would refuse to begin: the lint finds errors in pending revisions"
         )
     elif made.stops:
-        error = JobFailed("a job would stop at what is pending:\n  " + "\n  ".join(made.stops))
+        error = JobFailed("a job would stop during the pending revisions:\n  " + "\n  ".join(made.stops))
     elif made.lacking and not made.chapters:
         error = ChangesPending(
-            "no revision is to run, and the database is not what the models say: `ringfence revision -m …` writes what"
-            " the models have beyond it; what was changed by hand there, mend by hand"
+            "no revision is pending, and the database differs from the models: `ringfence revision -m …` writes what"
+            " the database lacks; undo manual changes of the database by hand"
         )
     elif not made.nothing:
         error = ChangesPending(
-            f"{counted(len(made.chapters), 'revision')} to run; `ringfence migrate` does it"
+            f"{counted(len(made.chapters), 'revision')} pending; `ringfence migrate` runs them"
             if made.chapters
-            else "no revision is to run, and the rest is not as it should be: `ringfence migrate` mends accounts and"
-            " grants, `ringfence mirror` the mirrors"
+            else "no revision is pending, but accounts, grants or mirrors differ: `ringfence migrate` updates accounts"
+            " and grants, `ringfence mirror` the mirrors"
         )
     if error is not None:
         error.details = {**error.details, "plan": made.as_dict()}
@@ -70,7 +72,7 @@ def _end(made: JobPlan) -> SchemaError | None:
 
 def _statements(made: JobPlan) -> list[str]:
     """Return the statements that a job would send; what is known only at run time is in SQL comments."""
-    unknown = [f"-- only known when it runs: {text}".replace("\n", "\n-- ") for text in made.unknown]
+    unknown = [f"-- known only at run time: {text}".replace("\n", "\n-- ") for text in made.unknown]
     return unknown + [statement for part in made.parts for statement in part.sql]
 
 
@@ -79,7 +81,7 @@ def _print_plan(run: Run, made: JobPlan) -> None:
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for text in made.halfway:
-        run.say(f"half-way: {text}", style="yellow")
+        run.say(f"interrupted: {text}", style="yellow")
     _print_parts(run, made)
     for finding in made.findings:
         run.say(f"{finding}\n    {finding.resolution} (`{finding.explained}`)", style="yellow")
@@ -95,13 +97,13 @@ def _print_parts(run: Run, made: JobPlan) -> None:
         elif part.what == "access":
             _print_access(run, made)
         elif part.sql:
-            _title(run, "records of ringfence's own")
+            _title(run, "Ringfence's own tables")
         for statement in part.sql:
             run.say("    " + statement.replace("\n", "\n    "))
     if made.parts:
         run.say("")
     for text in made.unknown:
-        run.say(f"only known when it runs: {text}", style="yellow")
+        run.say(f"known only at run time: {text}", style="yellow")
 
 
 def _title(run: Run, text: str) -> None:
@@ -123,16 +125,16 @@ def _print_rest(run: Run, made: JobPlan) -> None:
     for what in made.stops if made.obstacles or made.unsafe else ():
         run.say(f"a job would stop: {what}", style="yellow")
     for what in made.lacking:
-        run.say(f"the database is not what the models say: {what}", style="yellow")
+        run.say(f"the database differs from the models: {what}", style="yellow")
     for mirror in made.mirrors:
-        run.say(f"the mirror {mirror} is not as it should be: ringfence mirror")
+        run.say(f"the mirror {mirror} is out of date: run `ringfence mirror`")
     if made.nothing and not made.lacking:
-        run.say("nothing is to be done")
+        run.say("nothing to do")
 
 
 def _is_current(made: JobPlan) -> str:
     if made.refused is not None:
-        return f"does not show what it holds: {made.refused}"
+        return f"could not be read: {made.refused}"
     return f"is at {', '.join(made.at) or 'no revision'}; the head is {made.head or 'no revision'}"
 
 
@@ -147,6 +149,6 @@ def _print_access(run: Run, made: JobPlan) -> None:
         _title(run, "accounts and grants")
         if made.with_revisions:
             run.say(
-                "  what is of the tables and columns that a revision makes is granted in its transaction, to the"
-                " accounts that are there; the rest after the last one"
+                "  grants on tables and columns that a revision creates are given in its transaction, to accounts that"
+                " exist already; all others after the last revision"
             )

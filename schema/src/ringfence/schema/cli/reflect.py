@@ -17,25 +17,28 @@ from ringfence.schema.text import counted
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="reflected.py")
 @click.option(
-    "--schema", "schemas", multiple=True, help="A schema beside the default one; any number of times."
+    "--schema",
+    "schemas",
+    multiple=True,
+    help="A schema to read in addition to the default one; may be repeated.",
 )
-@click.option("--overwrite", is_flag=True, help="Write FILE anew when it is there.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @command
 def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> None:
-    """Write the tables and views of the database that the models do not cover into FILE, reflected.py by default.
+    """Write models of the tables and views that no model covers into FILE, by default reflected.py.
 
-    The admin's login is in DB_*. The database is not changed. Edit the file as you like, and name it in ringfence.toml;
-    then the manifest can refer to its tables. What it leaves out is listed.
+    The admin's login is in DB_*. The database is not changed. Objects that cannot be written are listed. Name the file
+    under `models` in ringfence.toml; then the manifest can refer to its tables.
     """
     deployment = Deployment.load(run.start, empty=True)
     path = file if file.is_absolute() else deployment.root / file
     if path.exists() and not overwrite:
         raise click.UsageError(
-            f"{deployment.display_path(path)} is there already: take another name, or --overwrite"
+            f"{deployment.display_path(path)} exists already: choose another name, or use --overwrite"
         )
     if not path.parent.is_dir():
         raise click.UsageError(
-            f"{deployment.display_path(path)}: there is no folder {deployment.display_path(path.parent)}"
+            f"{deployment.display_path(path)}: the folder does not exist: {deployment.display_path(path.parent)}"
         )
     backend = reach(Settings.from_env(), existing=True)
     check_engine(deployment, backend)
@@ -66,8 +69,8 @@ def _show(run: Run, deployment: Deployment, path: Path, found: Reflected) -> Non
     run.say(f"name it in ringfence.toml: models = {models}")
     for title, lines in (
         ("left out", found.left_out),
-        ("no service can be given it", found.unportable),
-        ("would be made otherwise", found.differences),
+        ("not usable by services", found.unportable),
+        ("would be created differently", found.differences),
     ):
         for line in lines:
             run.say(f"{title}: {line}", style="yellow")

@@ -18,14 +18,14 @@ _NEITHER = "none of these"
 @click.option(
     "--autogenerate/--empty",
     default=True,
-    help="Write what the models say beyond the migrations (the default), or an empty revision to fill by hand.",
+    help="Generate the revision from the models (the default), or write an empty one to edit by hand.",
 )
 @click.option(
     "--rename",
     "renames",
     multiple=True,
     metavar="TABLE.OLD=NEW",
-    help="A column that goes and one that comes are one, under a new name.",
+    help="A column was renamed; may be repeated.",
 )
 @click.option(
     "--retire",
@@ -33,29 +33,28 @@ _NEITHER = "none of these"
     "dropped",
     multiple=True,
     metavar="TABLE[.COLUMN]",
-    help="A table or column that the models have no more may be dropped, and is no rename; `all`: whatever is ours.",
+    help="A table or column that the models no longer have is dropped, not renamed; `all`: everything that the"
+    " migrations created. May be repeated.",
 )
 @command
 def revision(
     run: Run, message: str, autogenerate: bool, renames: tuple[str, ...], dropped: tuple[str, ...]
 ) -> None:
-    """Write a revision, and the mirrors that it changes.
+    """Write a revision for the changes of the models, and the mirrors that it changes.
 
-    The models are compared with the database of the DB_* variables, which must be at head. If these are not set, a
-    scratch SQLite file is brought to head and used instead. Changes that would break running services are written as
-    several revisions: expand, then contract.
+    The models are compared with the database of DB_*, which must be at head. If DB_* is not set, they are compared with
+    a temporary SQLite file at head. A change that would break running services is written as several revisions: first
+    expand, then contract.
     """
     deployment = run.deployment
     asks = not run.as_json and sys.stdin.isatty() and run.console.is_terminal
-    told = Renames.from_options(renames, dropped, *((_ask, _confirm) if asks else ()))
-    with run.task("Comparing"):
-        made = revise(deployment, message, os.environ, autogenerate=autogenerate, renames=told)
+    declared = Renames.from_options(renames, dropped, *((_ask, _confirm) if asks else ()))
+    with run.task("comparing"):
+        made = revise(deployment, message, os.environ, autogenerate=autogenerate, renames=declared)
     if made.by_hand and not made.paths:
-        run.say("No revision was written: what differs is not what an operation does, and is listed below")
+        run.say("No revision was written: the differences below must be written by hand")
     elif not made.paths:
-        run.say(
-            "The models say nothing beyond the migrations; no revision was written (--empty writes one anyway)"
-        )
+        run.say("The models agree with the migrations; no revision was written (--empty writes one anyway)")
     _print_result(run, made)
     run.report(
         revision=made.revision,
@@ -74,7 +73,7 @@ def _print_result(run: Run, made: RevisionResult) -> None:
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
     for path in made.paths:
-        run.say(f"{deployment.display_path(path)}: written; read it before it runs")
+        run.say(f"{deployment.display_path(path)}: written; read it before you run it")
     for path, left in made.backfills.items():
         run.say(f"{deployment.display_path(path)}: written; `ringfence backfill {path.stem}` runs it")
         if left:

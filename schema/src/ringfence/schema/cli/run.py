@@ -1,4 +1,4 @@
-"""What all verbs share: shared options, output (rich, plain or JSON), errors and exit codes."""
+"""What all commands share: shared options, output (rich, plain or JSON), errors and exit codes."""
 
 import functools
 import json
@@ -61,7 +61,7 @@ class Task:
 
 
 class Run:
-    """One call of a verb.
+    """One call of a command.
 
     Args:
         start: the folder in which the deployment is looked for.
@@ -154,27 +154,27 @@ class Run:
 
 
 class Group(click.Group):
-    """A click group that suggests its verbs for an unknown word."""
+    """A click group that suggests its commands for an unknown name."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb of a command line.
+        """Find the command of a command line.
 
         Args:
             ctx: the context of the group.
             args: the words after the group's name.
 
         Returns:
-            The verb's name, its command, and the remaining words.
+            The command's name, the command, and the remaining words.
 
         Raises:
-            click.UsageError: the word is no verb; the message names the most similar verb, or all.
+            click.UsageError: there is no such command; the message names the most similar one, or all.
         """
         known = {name: one for name, one in self.commands.items() if not one.hidden}
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             raise click.UsageError(
-                f"there is no verb {args[0]!r} of `ringfence {self.name}`{suggestion(args[0], known)}", ctx
+                f"there is no command {args[0]!r} of `ringfence {self.name}`{suggestion(args[0], known)}", ctx
             )
         return super().resolve_command(ctx, args)
 
@@ -183,19 +183,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def common_options(function: F) -> F:
-    """Add the options that can be given before the verb or after it."""
+    """Add the options that can be given before the command or after it."""
     root = click.option(
         "-C",
         "--root",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="The deployment's folder, or one below it; the current one by default.",
+        help="The deployment's folder, or a folder inside it; by default the current one.",
     )
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for a machine.")
+    as_json = click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
+    )
     return root(as_json(function))
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Decorate the callback of a verb: it accepts -C and --json, and gets a `Run` as its first argument.
+    """Decorate the callback of a command: it accepts -C and --json, and gets a `Run` as its first argument.
 
     With --json, the facts that the callback reported are printed as one JSON document at the end.
     """

@@ -11,7 +11,7 @@ from ringfence.schema.grants import passwords
 
 @click.group(cls=Group)
 def secrets() -> None:
-    """Make passwords for a first start, and name the variable of each account."""
+    """Generate passwords for a first start, and list the environment variables of the accounts."""
 
 
 @secrets.command(short_help="Write one random password per account.")
@@ -20,7 +20,7 @@ def secrets() -> None:
 def generate(run: Run, folder: Path) -> None:
     """Write one random password per account into FOLDER, each in a file (0600) that is never overwritten.
 
-    The printed lines export the variables that tell `ringfence migrate` where the files are; no password is printed.
+    Prints the `export` lines with which `ringfence migrate` finds the files; no password is printed.
     """
     made = passwords.generate(run.deployment.accounts.values(), folder.resolve())
     for item in made:
@@ -34,10 +34,10 @@ def generate(run: Run, folder: Path) -> None:
     )
 
 
-@secrets.command("list", short_help="Name each account's login, workloads, secret and mirror.")
+@secrets.command("list", short_help="List each account's login, workloads, variable and mirror.")
 @command
 def list_(run: Run) -> None:
-    """List each account's login, workloads, variable of its secret, and mirror, for the tests of a deploy chart.
+    """List each account's login, workloads, mirror, and the variable of its password, for tests of a deployment.
 
     No password is read or shown.
     """
@@ -48,7 +48,7 @@ def name_secrets(run: Run) -> None:
     """Print each account with its login, workloads, the variable of its secret, and its mirror.
 
     Args:
-        run: the call of the verb; no secret is read.
+        run: the call of the command; no secret is read.
     """
     facts = [
         {

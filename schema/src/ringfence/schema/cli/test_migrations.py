@@ -18,25 +18,30 @@ from ringfence.schema.text import counted
     "urls",
     multiple=True,
     metavar="URL",
-    help="An empty database, as postgresql://user:password@host/name; a scratch SQLite file where none is named.",
+    help="An empty database, as postgresql://user:password@host/name; by default a temporary SQLite file. May be"
+    " repeated.",
 )
 @click.option(
     "--mirrors",
     "folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder with the mirrors of services that run: they must go on working on each new schema.",
+    help="A folder with the mirrors of running services, which must keep working on each new schema.",
 )
 @click.option(
-    "--since", metavar="COMMIT", help="Take those mirrors from git, as they were at a commit or tag."
+    "--since",
+    metavar="COMMIT",
+    help="Read the mirrors of running services from git, as of this commit or tag.",
 )
 @command
 def test_migrations(run: Run, urls: tuple[str, ...], folder: Path | None, since: str | None) -> None:
-    """Prove the migrations: nothing is lost on the way up and down, and old services go on working.
+    """Test every revision up, down and up again: no row may be lost, and running services must keep working.
 
-    The databases must be empty, and are empty again afterwards. Exit 1 when something is wrong.
+    The databases must be empty, and are emptied afterwards. Exits 1 if a test fails.
     """
     if folder is not None and since is not None:
-        raise click.UsageError("--mirrors and --since name the same thing in two ways: take one")
+        raise click.UsageError(
+            "--mirrors and --since both name the mirrors of running services: use one of them"
+        )
     deployment = run.deployment
     with tempfile.TemporaryDirectory(prefix="ringfence-") as scratch:
         mirrors = mirrors_in(folder) if folder else ()
@@ -56,10 +61,10 @@ def test_migrations(run: Run, urls: tuple[str, ...], folder: Path | None, since:
 
 def _print_proof(run: Run, proof: Proof) -> None:
     for table, why in proof.empty.items():
-        run.say(f"warning: {table} had no rows, for none could be made: {why}", style="yellow")
+        run.say(f"warning: {table} had no rows, because none could be inserted: {why}", style="yellow")
     for revision in proof.irreversible:
-        run.say(f"{revision} says that there is no way back; it went up alone")
+        run.say(f"{revision} has no downgrade; only the upgrade was tested")
     run.say(
         f"{proof.engine} {proof.version}: {counted(len(proof.revisions), 'revision')} up, down and up again;"
-        f" {proof.services} times an older service on a newer schema; {counted(len(proof.failures), 'failure')}"
+        f" {proof.services} runs of an older service on a newer schema; {counted(len(proof.failures), 'failure')}"
     )
