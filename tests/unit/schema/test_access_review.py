@@ -54,7 +54,7 @@ def test_show_names_every_line_that_gives_it(root, capsys):
         ("insert", "update", "delete"), "access.yaml:10"
     )
     assert "till" in ringfence(root, capsys, "show", "--table", "purchase").out
-    assert "nobody" in ringfence(root, capsys, "show", "--table", "customer").out
+    assert "no account has a grant on it" in ringfence(root, capsys, "show", "--table", "customer").out
     assert "did you mean 'purchase'" in ringfence(root, capsys, "show", "--table", "purchases", code=3).err
 
 

@@ -106,7 +106,7 @@ def _end(run: Run, findings: Sequence[Finding], looked_at: int, *, strict: bool)
     if errors or (strict and warnings):
         raise UnsafeRevisions(
             findings,
-            f"{summary}; change the revisions, or allow a finding with `# ringfence: allow RF102 because …` on its line",
+            f"{summary}; change the revisions, or allow one with `# ringfence: allow RF102 because …` on its line",
         )
     run.say(summary)
     run.report(revisions=looked_at, findings=[finding.as_dict() for finding in findings])
