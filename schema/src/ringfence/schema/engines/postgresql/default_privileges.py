@@ -5,13 +5,8 @@ from collections.abc import Collection, Iterable, Iterator
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.postgresql.function_calls import (
-    NOT_SYSTEM,
-    OF_EXTENSION,
-    OPEN_TO_ALL,
-    ROUTINES,
-    SIGNATURE,
-)
+from ringfence.schema.engines.postgresql.catalog import NOT_SYSTEM, OF_EXTENSION, SIGNATURE
+from ringfence.schema.engines.postgresql.function_calls import OPEN_TO_ALL, ROUTINES
 from ringfence.schema.engines.postgresql.quoting import quoted
 from ringfence.schema.engines.types import Statement
 
@@ -45,10 +40,9 @@ _GUESTS = """
 """
 _EXECUTE = f"""
     SELECT n.nspname, {SIGNATURE}, pg_catalog.pg_has_role(p.proowner, 'USAGE')
-    {ROUTINES} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
-                            WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')
+    {ROUTINES} AND {OPEN_TO_ALL}
     ORDER BY 1, 2
-"""  # noqa: S608 - constant SQL
+"""
 _TABLES = f"""
     SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname, x.privilege_type, t.col,
            pg_catalog.pg_has_role(c.relowner, 'USAGE')

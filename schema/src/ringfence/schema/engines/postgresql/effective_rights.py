@@ -16,7 +16,12 @@ from ringfence.schema.engines.effective_rights import (
     listed,
     normal,
 )
-from ringfence.schema.engines.postgresql.function_calls import NOT_SYSTEM, OF_EXTENSION
+from ringfence.schema.engines.postgresql.catalog import (
+    MEMBERSHIP_OPTIONS,
+    NOT_SYSTEM,
+    OF_EXTENSION,
+    SIGNATURE,
+)
 from ringfence.schema.engines.postgresql.row_security import (
     CHECK,
     COMMANDS,
@@ -36,14 +41,14 @@ if TYPE_CHECKING:
 _ACTORS_CTE = """
     ours AS (SELECT oid, rolname, rolsuper FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
     actors AS (
-        SELECT o.rolname AS login, r.oid, r.rolname, r.rolsuper OR r.rolbypassrls AS past_rows
+        SELECT o.rolname AS login, r.oid, r.rolname, r.rolsuper OR r.rolbypassrls AS bypasses_rls
         FROM ours o JOIN pg_catalog.pg_roles r
           ON r.oid = o.oid OR NOT o.rolsuper AND pg_catalog.pg_has_role(o.oid, r.oid, %(set)s)),
     each AS (SELECT DISTINCT oid, rolname FROM actors)
 """
 _ACTORS = f"""
     WITH {_ACTORS_CTE}
-    SELECT login, rolname, past_rows,
+    SELECT login, rolname, bypasses_rls,
            ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_roles g WHERE pg_catalog.pg_has_role(a.oid, g.oid, 'USAGE'))
     FROM actors a ORDER BY login, rolname <> login, rolname
 """  # noqa: S608 - constant SQL
@@ -89,7 +94,7 @@ _TABLE_RIGHTS = f"""
 OTHER_RIGHTS = f"""
     WITH {_ACTORS_CTE}, things AS (
         SELECT 'function' AS kind, n.nspname::text AS schema, 'EXECUTE' AS verb, p.oid,
-               quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')' AS name,
+               {SIGNATURE} AS name,
                coalesce(p.proacl, acldefault('f', p.proowner)) AS acl, p.proowner AS owner, n.oid AS schema_oid
         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
         WHERE {NOT_SYSTEM} AND NOT {OF_EXTENSION.format("pg_catalog.pg_proc", "p")}
@@ -187,7 +192,7 @@ def _set_option(version: tuple[object, ...]) -> str:
     Args:
         version: the server's version; from 16 on a membership can exclude SET ROLE.
     """
-    return "SET" if version >= (16,) else "MEMBER"
+    return "SET" if version >= MEMBERSHIP_OPTIONS else "MEMBER"
 
 
 _VERB = {command: verb for verb, command in COMMANDS.items()}
@@ -202,7 +207,7 @@ class Notes:
     """
 
     def __init__(self, ours: Collection[str], default: str) -> None:
-        self._ours = frozenset(ours)
+        self._managed = frozenset(ours)
         self._default = default
         self._unusable: dict[tuple[str, RelationKey], list[str]] = {}
         self._unshown: dict[tuple[str, RelationKey], list[str]] = {}
@@ -296,13 +301,13 @@ class Notes:
         verbs = list(COMMANDS) if policy.command == "*" else [_VERB[policy.command]]
         whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
         what = f"the policy {policy.name} on {self._name(policy.table)}, for {whom},"
-        drops = policy.has_our_name or policy.roles <= self._ours
-        others = sorted(policy.roles - self._ours - {""})
+        drops = policy.has_our_name or policy.roles <= self._managed
+        others = sorted(policy.roles - self._managed - {""})
         fate = "an apply drops it" if drops else "it stays"
         if not secured:
             if scoped and not drops:
                 fate = f"an apply switches row security on, and it comes alive for {', '.join(others) or 'everybody'}"
-            if policy.roles & (self._ours | {""}) or scoped:
+            if policy.roles & (self._managed | {""}) or scoped:
                 yield f"{what} does nothing now, for row security is off there; {fate}"
             return
         idle = [login for login in logins if not self._reached(found, login, policy.table, verbs)]
@@ -326,7 +331,10 @@ class Notes:
             connection: a connection of the admin account.
             logins: the logins to adopt.
         """
-        ask, given = connection.exec_driver_sql, {"logins": sorted(self._ours), "ours": sorted(self._ours)}
+        ask, given = (
+            connection.exec_driver_sql,
+            {"logins": sorted(self._managed), "ours": sorted(self._managed)},
+        )
         lines = [
             f"{listed(members)} {'is a member' if len(members) == 1 else 'are members'} of {role}, and no account of"
             f" the manifest: they may do all that {role} may, until that membership is revoked"
@@ -370,8 +378,12 @@ def _in_order(
         yield login, key, sorted(verbs, key=lambda verb: (_VERBS.get(verb, len(_VERBS)), verb))
 
 
-_WHOLE = {"select": "pg_read_all_data", "insert": "pg_write_all_data", "update": "pg_write_all_data"}
-_WHOLE["delete"] = "pg_write_all_data"
+_PREDEFINED_ROLES = {
+    "select": "pg_read_all_data",
+    "insert": "pg_write_all_data",
+    "update": "pg_write_all_data",
+}
+_PREDEFINED_ROLES["delete"] = "pg_write_all_data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +394,7 @@ class Relation:
     secured: bool
     forced: bool
     owner: str
-    stays: bool
+    keeps_public: bool
     """Whether an apply leaves PUBLIC's privileges: an extension owns it, or the admin may not act as its owner."""
     columns: tuple[str, ...]
     acl: tuple[tuple[str, str, str], ...]
@@ -394,9 +406,9 @@ class Actor:
     """A role that a login is, or can become with SET ROLE."""
 
     name: str
-    past_rows: bool
+    bypasses_rls: bool
     """Whether it bypasses row security, as a superuser or by BYPASSRLS."""
-    uses: frozenset[str]
+    inherits: frozenset[str]
     """The roles whose privileges it has without SET ROLE, itself included."""
 
 
@@ -437,17 +449,17 @@ class _Evaluation:
         given_logins = {"logins": list(logins), "set": _set_option(version)}
         self._logins, self._left_open = logins, left_open
         self._deployment = deployment
-        self._ours = {*logins, *(account.login for account in deployment.accounts.values())}
+        self._managed = {*logins, *(account.login for account in deployment.accounts.values())}
         default = str(ask("SELECT current_schema()").scalar_one())
         self.found = found = Effective(default=default)
         self._actors: dict[str, list[Actor]] = {}
-        for login, name, past_rows, uses in ask(_ACTORS, given_logins):
-            self._actors.setdefault(login, []).append(Actor(name, past_rows, frozenset(uses)))
+        for login, name, bypasses_rls, inherits in ask(_ACTORS, given_logins):
+            self._actors.setdefault(login, []).append(Actor(name, bypasses_rls, frozenset(inherits)))
         self._relations: dict[RelationKey, Relation] = {}
-        for schema, name, kind, secured, forced, owner, stays, columns, acl in ask(_RELATIONS):
+        for schema, name, kind, secured, forced, owner, keeps_public, columns, acl in ask(_RELATIONS):
             parts = tuple((str(g), str(v), str(c)) for g, v, c in acl)
             self._relations[schema, name] = Relation(
-                kind, secured, forced, owner, stays, tuple(columns), parts
+                kind, secured, forced, owner, keeps_public, tuple(columns), parts
             )
             if kind != "S":
                 found.columns[schema, name] = tuple(columns)
@@ -456,13 +468,13 @@ class _Evaluation:
         self._policies: dict[RelationKey, list[ExistingPolicy]] = {}
         for policy in policies_of(connection):
             self._policies.setdefault(policy.table, []).append(policy)
-        self._notes = Notes(self._ours, default)
+        self._notes = Notes(self._managed, default)
         self._tables(ask(table_rights(version), given_logins))
-        self._rest(ask(OTHER_RIGHTS, given_logins))
+        self._other_rights(ask(OTHER_RIGHTS, given_logins))
         found.after = declared_rights(deployment, wanted, logins, default)
-        self._scopes(connection)
-        self._after_rows()
-        self._stays()
+        self._add_scopes(connection)
+        self._limit_by_remaining_policies()
+        self._add_public()
         found.notes = self._notes.lines(found, self._policies, self._relations, self._scoped())
         found.others = self._notes.others(connection, list(logins))
 
@@ -504,13 +516,13 @@ class _Evaluation:
         for grantee in dict.fromkeys(g for g, v, _ in relation.acl if v == verb):
             if not grantee:
                 ways.append("PUBLIC")
-            elif grantee in actor.uses:
+            elif grantee in actor.inherits:
                 ways.append(_way(grantee, login, relation.owner))
-        if not ways and relation.owner in actor.uses:
+        if not ways and relation.owner in actor.inherits:
             ways = [_way(relation.owner, login, relation.owner)]
-        if not ways and _WHOLE.get(verb) in actor.uses:
-            ways = [f"role {_WHOLE[verb]}"]
-        if not ways and actor.past_rows:
+        if not ways and _PREDEFINED_ROLES.get(verb) in actor.inherits:
+            ways = [f"role {_PREDEFINED_ROLES[verb]}"]
+        if not ways and actor.bypasses_rls:
             ways = ["superuser"]
         return tuple(ways)
 
@@ -519,12 +531,12 @@ class _Evaluation:
     ) -> Reach | None:
         """Return the rows that a verb reaches; None for no row."""
         relation = self._relations[key]
-        owns = relation.owner in actor.uses and not relation.forced
-        if not relation.secured or actor.past_rows or owns or verb not in COMMANDS:
+        owns = relation.owner in actor.inherits and not relation.forced
+        if not relation.secured or actor.bypasses_rls or owns or verb not in COMMANDS:
             return Reach()
-        return _shown(verb, [p for p in policies if "" in p.roles or p.roles & actor.uses])
+        return _shown(verb, [p for p in policies if "" in p.roles or p.roles & actor.inherits])
 
-    def _rest(self, rows: Iterable[tuple[str, str, str, str, str, list[str], bool]]) -> None:
+    def _other_rights(self, rows: Iterable[tuple[str, str, str, str, str, list[str], bool]]) -> None:
         """Add the rights on functions, schemas and the database.
 
         Actors are taken in their order, the login itself first: the server returns the rows in no order, and a right
@@ -543,7 +555,7 @@ class _Evaluation:
                     ways = tuple(
                         "PUBLIC" if not g else _way(g, login, "")
                         for g in grantees
-                        if not g or g in actor.uses
+                        if not g or g in actor.inherits
                     )
                     through = ways if actor.name == login else (f"SET ROLE {actor.name}",)
                     right = Right(login, kind, schema, name, verb)
@@ -562,7 +574,7 @@ class _Evaluation:
             if grant.scope is not None
         }
 
-    def _scopes(self, connection: sa.Connection) -> None:
+    def _add_scopes(self, connection: sa.Connection) -> None:
         """Write the row scopes of the manifest as conditions that can be compared with those of policies."""
         scoped = self._scoped()
         types = column_types(connection, scoped)
@@ -578,7 +590,7 @@ class _Evaluation:
                     sql = scope_condition(grant.scope, known, self._deployment.policy.scopes)
                     self.found.after[right] = replace(self.found.after[right], condition=normal(sql))
 
-    def _after_rows(self) -> None:
+    def _limit_by_remaining_policies(self) -> None:
         """Limit the rights after an apply where row security stays because of other roles' policies.
 
         An apply leaves a table's row security as it is where such a policy applies to the accounts too.
@@ -589,7 +601,7 @@ class _Evaluation:
             relation = self._relations.get(key)
             if right.kind != "table" or relation is None or key in scoped or not relation.secured:
                 continue
-            left = [p for p in self._left(key) if "" in p.roles or p.roles & self._ours]
+            left = [p for p in self._remaining_policies(key) if "" in p.roles or p.roles & self._managed]
             if not left:
                 continue  # an apply disables row security, or creates policies that show the accounts every row
             actor = Actor(right.login, False, frozenset({right.login}))
@@ -600,18 +612,18 @@ class _Evaluation:
             else:
                 self.found.after[right] = replace(rows, columns=reach.columns, through=reach.through)
 
-    def _left(self, key: RelationKey) -> list[ExistingPolicy]:
+    def _remaining_policies(self, key: RelationKey) -> list[ExistingPolicy]:
         """Return the policies of a table that no apply drops."""
-        return [p for p in self._policies.get(key, ()) if not (p.has_our_name or p.roles <= self._ours)]
+        return [p for p in self._policies.get(key, ()) if not (p.has_our_name or p.roles <= self._managed)]
 
-    def _stays(self) -> None:
+    def _add_public(self) -> None:
         """Add the rights after an apply that PUBLIC has and that no apply revokes."""
         found = self.found
         for right, reach in self._open.items():
             found.add(found.after, right, reach)
         for key, relation in self._relations.items():
             public = [(verb, column) for grantee, verb, column in relation.acl if not grantee]
-            if not public or not relation.stays:
+            if not public or not relation.keeps_public:
                 continue
             kind = "sequence" if relation.kind == "S" else "table"
             for login in self._logins:
@@ -619,7 +631,9 @@ class _Evaluation:
                     right = Right(login, kind, *key, verb)
                     if right not in found.now:  # for example, the login has no USAGE on the schema
                         continue
-                    rows = self._rows(Actor(login, False, frozenset({login})), key, verb, self._left(key))
+                    rows = self._rows(
+                        Actor(login, False, frozenset({login})), key, verb, self._remaining_policies(key)
+                    )
                     columns = frozenset({column}) if column else None
                     if rows is not None:
                         found.add(found.after, right, replace(rows, columns=columns, through=("PUBLIC",)))

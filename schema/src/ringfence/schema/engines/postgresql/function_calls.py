@@ -5,10 +5,16 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-NOT_SYSTEM = "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'"
-# Objects of an extension keep the privileges that its author chose. A trigger function cannot be called directly.
-OF_EXTENSION = """EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = '{0}'::regclass AND e.objid = {1}.oid
-                           AND e.deptype = 'e')"""
+from ringfence.schema.engines.postgresql.catalog import (
+    BEYOND_REVOKE,
+    NOT_SYSTEM,
+    OF_EXTENSION,
+    OF_TABLES,
+    SIGNATURE,
+    table_parameters,
+)
+from ringfence.schema.engines.types import RelationKey
+
 # Functions that implement operators, casts, index methods and types are used by every user of these.
 _OF_TYPES = """
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE p.oid IN (o.oprcode, o.oprrest, o.oprjoin))
@@ -17,17 +23,15 @@ _OF_TYPES = """
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_type t WHERE p.oid IN (t.typinput, t.typoutput, t.typreceive,
                                                                                  t.typsend))
 """
+# A trigger function cannot be called directly.
 _CALLABLE = f"""
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE {NOT_SYSTEM} AND NOT {OF_EXTENSION.format("pg_catalog.pg_proc", "p")}
       AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
 """
 ROUTINES = f"{_CALLABLE} {_OF_TYPES}"
-SIGNATURE = "quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'"
 OPEN_TO_ALL = """EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
                          WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE')"""
-# Restricts a query to given tables; the query must alias pg_class as t and pg_namespace as tn.
-CHOSEN = "(tn.nspname, t.relname) IN (SELECT * FROM unnest(%(schemas)s::name[], %(names)s::name[]))"
 _ALL = "tn.nspname <> 'information_schema' AND left(tn.nspname, 3) <> 'pg_'"
 _FIRST_OF_USERS = 16384  # FirstNormalObjectId of access/transam.h: lower OIDs are the server's own objects
 # Relations that a verb on a table also reaches: child tables, the tables of a view, the targets of a rule. `role` is
@@ -39,7 +43,7 @@ _RELATIONS = """
     rel AS (
         SELECT t.oid AS root, verbs.verb AS asked, verbs.verb, t.oid AS relid, 0::oid AS role, true AS policed
         FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace CROSS JOIN verbs
-        WHERE t.relkind IN ('r', 'p', 'v', 'f') AND {chosen}
+        WHERE t.relkind IN ('r', 'p', 'v', 'f') AND {tables}
         UNION
         SELECT rel.root, rel.asked, beyond.verb, beyond.relid, beyond.role, beyond.policed
         FROM rel CROSS JOIN LATERAL (
@@ -192,34 +196,31 @@ _REACHED = f"""
             WHERE walk.classid = 'pg_catalog.pg_trigger'::regclass AND g.oid = walk.objid AND g.tgparentid <> 0
         ) beyond)
 """  # noqa: S608 - constant SQL
-# A REVOKE runs as the owner if the admin is the owner or a member of it, else as the grantor. It leaves privileges that
-# another role granted, with an error, with a warning or silently.
-BEYOND_REVOKE = """CASE WHEN pg_catalog.pg_has_role({0}.owner, 'USAGE') THEN x.grantor <> {0}.owner
-                        ELSE NOT pg_catalog.pg_has_role(x.grantor, 'USAGE') END"""
-_HOLDERS = """FROM aclexplode(things.acl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+_HOLDERS = """FROM aclexplode(callees.acl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
                  WHERE x.privilege_type IN ('EXECUTE', 'USAGE')"""
 _CALLS = f"""
     WITH RECURSIVE {_RELATIONS}, {_ROOTS}, {_REACHED},
-    things AS (
+    callees AS (
         SELECT 'function' AS kind, 'pg_catalog.pg_proc'::regclass AS classid, p.oid, n.nspname, {SIGNATURE} AS name,
                {OPEN_TO_ALL} AS is_open,
-               pg_catalog.has_function_privilege(p.oid, 'EXECUTE WITH GRANT OPTION') AS may,
-               pg_catalog.pg_has_role(p.proowner, 'USAGE') {_OF_TYPES} AS closable, p.proowner AS owner, p.proacl AS acl
+               pg_catalog.has_function_privilege(p.oid, 'EXECUTE WITH GRANT OPTION') AS grantable,
+               pg_catalog.pg_has_role(p.proowner, 'USAGE') {_OF_TYPES} AS revocable,
+               p.proowner AS owner, p.proacl AS acl
         {_CALLABLE} AND p.oid IN (SELECT objid FROM walk WHERE classid = 'pg_catalog.pg_proc'::regclass)
         UNION ALL
         SELECT 'sequence', 'pg_catalog.pg_class'::regclass, s.oid, n.nspname, s.relname, false,
                pg_catalog.has_sequence_privilege(s.oid, 'USAGE WITH GRANT OPTION'), false, s.relowner, s.relacl
         FROM pg_catalog.pg_class s JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
         WHERE s.relkind = 'S' AND s.oid IN (SELECT objid FROM walk WHERE classid = 'pg_catalog.pg_class'::regclass))
-    SELECT DISTINCT tn.nspname, t.relname, roots.asked, roots.col, roots.roles, things.kind, things.nspname,
-           things.name, things.oid, pg_catalog.pg_get_userbyid(things.owner), things.is_open, things.may,
-           things.closable,
+    SELECT DISTINCT tn.nspname, t.relname, roots.asked, roots.col, roots.roles, callees.kind, callees.nspname,
+           callees.name, callees.oid, pg_catalog.pg_get_userbyid(callees.owner), callees.is_open, callees.grantable,
+           callees.revocable,
            ARRAY(SELECT DISTINCT r.rolname::text {_HOLDERS} ORDER BY 1),
-           ARRAY(SELECT DISTINCT r.rolname::text {_HOLDERS} AND {BEYOND_REVOKE.format("things")} ORDER BY 1)
+           ARRAY(SELECT DISTINCT r.rolname::text {_HOLDERS} AND {BEYOND_REVOKE.format("callees")} ORDER BY 1)
     FROM roots JOIN walk ON walk.first_class = roots.classid AND walk.first = roots.objid
-    JOIN things ON things.classid = walk.classid AND things.oid = walk.objid
+    JOIN callees ON callees.classid = walk.classid AND callees.oid = walk.objid
     JOIN pg_catalog.pg_class t ON t.oid = roots.root JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-    WHERE NOT (things.kind = 'sequence' AND roots.plain AND roots.asked <> 'insert')
+    WHERE NOT (callees.kind = 'sequence' AND roots.plain AND roots.asked <> 'insert')
 """  # noqa: S608 - constant SQL
 
 
@@ -234,15 +235,15 @@ class Call:
         column: the verb calls it only on this column; None for every use.
         roles: the roles of the row security policy that calls it, with an empty name for PUBLIC; None without a policy.
         kind: function or sequence.
-        thing: the schema of the function or sequence, and its signature or name.
+        callee: the schema of the function or sequence, and its signature or name.
         oid: its OID.
         owner: its owner, who can grant the privilege.
         is_open: whether PUBLIC may execute it.
-        may: whether the admin account may grant the privilege.
-        closable: whether an apply revokes it from PUBLIC; False for functions of another owner and for those that
-            implement operators, casts, index methods and types.
+        grantable: whether the admin account may grant the privilege.
+        revocable_from_public: whether an apply revokes it from PUBLIC; False for functions of another owner and for
+            those that implement operators, casts, index methods and types.
         holders: the roles that were granted the privilege by name.
-        kept: the holders from whom the admin account cannot revoke it, because another role granted it.
+        not_revocable_from: the holders from whom the admin account cannot revoke it, because another role granted it.
     """
 
     schema: str
@@ -251,16 +252,16 @@ class Call:
     column: str | None
     roles: frozenset[str] | None
     kind: str
-    thing: tuple[str, str]
+    callee: tuple[str, str]
     oid: int
     owner: str
     is_open: bool
-    may: bool
-    closable: bool
+    grantable: bool
+    revocable_from_public: bool
     holders: frozenset[str]
-    kept: frozenset[str]
+    not_revocable_from: frozenset[str]
 
-    def of(self, login: str, column: str) -> bool:
+    def applies_to(self, login: str, column: str) -> bool:
         """Return whether a login with the verb needs this function or sequence.
 
         Args:
@@ -270,14 +271,14 @@ class Call:
         named = self.roles is None or login in self.roles or "" in self.roles
         return named and (not self.column or not column or self.column == column)
 
-    def wants_grant(self, left_open: Collection[str]) -> bool:
+    def needs_grant(self, left_open: Collection[str]) -> bool:
         """Return whether the admin account is to grant the privilege by name, because PUBLIC will not have it.
 
         Args:
             left_open: privileges that the manifest leaves to PUBLIC.
         """
-        stays_open = self.is_open and ("execute" in left_open or not self.closable)
-        return self.may and not stays_open
+        stays_open = self.is_open and ("execute" in left_open or not self.revocable_from_public)
+        return self.grantable and not stays_open
 
     def lacks(self, login: str) -> bool:
         """Return whether an account lacks the privilege and the admin account may not grant it.
@@ -285,10 +286,10 @@ class Call:
         Args:
             login: the account.
         """
-        return not (self.is_open or self.may or login in self.holders)
+        return not (self.is_open or self.grantable or login in self.holders)
 
 
-def calls(connection: sa.Connection, tables: Collection[tuple[str, str]] | None = None) -> list[Call]:
+def calls(connection: sa.Connection, tables: Collection[RelationKey] | None = None) -> list[Call]:
     """Find what the use of tables and views calls, as far as the catalog records it.
 
     The text of a function's body is not parsed.
@@ -297,11 +298,11 @@ def calls(connection: sa.Connection, tables: Collection[tuple[str, str]] | None 
         connection: a connection of the admin account.
         tables: schema and name of the tables to look at; None for all.
     """
-    sql = _CALLS.replace("{chosen}", _ALL if tables is None else CHOSEN)
+    sql = _CALLS.replace("{tables}", _ALL if tables is None else OF_TABLES)
     ask = connection.exec_driver_sql
     # The planner overestimates the recursion and would use JIT, whose compilation takes longer than the query.
     jit = ask("SELECT current_setting('jit'), set_config('jit', 'off', false)").scalar_one()
-    rows = ask(sql, chosen(tables) if tables is not None else {}).all()
+    rows = ask(sql, table_parameters(tables) if tables is not None else {}).all()
     ask("SELECT set_config('jit', %s, false)", (jit,))
     return [_call(*row) for row in rows]
 
@@ -313,15 +314,15 @@ def _call(
     column: str | None,
     roles: list[str] | None,
     kind: str,
-    thing_schema: str,
-    thing: str,
+    callee_schema: str,
+    callee: str,
     oid: int,
     owner: str,
     is_open: bool,
-    may: bool,
-    closable: bool,
+    grantable: bool,
+    revocable_from_public: bool,
     holders: list[str],
-    kept: list[str],
+    not_revocable_from: list[str],
 ) -> Call:
     return Call(
         schema,
@@ -330,21 +331,12 @@ def _call(
         column,
         None if roles is None else frozenset(roles),
         kind,
-        (thing_schema, thing),
+        (callee_schema, callee),
         oid,
         owner,
         is_open,
-        may,
-        closable,
+        grantable,
+        revocable_from_public,
         frozenset(holders),
-        frozenset(kept),
+        frozenset(not_revocable_from),
     )
-
-
-def chosen(tables: Collection[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the parameters of a query that contains CHOSEN.
-
-    Args:
-        tables: schema and name of each table.
-    """
-    return {"schemas": [schema for schema, _ in tables], "names": [name for _, name in tables]}

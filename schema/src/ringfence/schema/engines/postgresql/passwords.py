@@ -12,7 +12,7 @@ from ringfence.schema.engines.types import PasswordComparison
 if TYPE_CHECKING:
     from ringfence.schema.engines.postgresql.server import PostgreSQL
 
-_ENDED = """
+_EXPIRED = """
     SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%s) AND rolvaliduntil <= clock_timestamp()
 """
 
@@ -33,7 +33,7 @@ def refusal(backend: "PostgreSQL", login: str, password: Secret) -> str | None:
     return None
 
 
-def another(password: Secret) -> Secret:
+def other_password(password: Secret) -> Secret:
     """Return a password that differs from this one.
 
     Args:
@@ -42,7 +42,7 @@ def another(password: Secret) -> Secret:
     return Secret(password.reveal() + "\u2260")
 
 
-def compared(
+def compare_passwords(
     backend: "PostgreSQL", connection: sa.Connection, passwords: Mapping[str, Secret]
 ) -> PasswordComparison:
     """Find the logins that have another password, and those of which that cannot be determined.
@@ -58,36 +58,37 @@ def compared(
         passwords: login -> password, of existing accounts.
     """
     found = PasswordComparison()
-    ended = {str(login) for (login,) in connection.exec_driver_sql(_ENDED, (list(passwords),))}
+    expired = {str(login) for (login,) in connection.exec_driver_sql(_EXPIRED, (list(passwords),))}
     for login, password in passwords.items():
-        said, otherwise = refusal(backend, login, password), refusal(backend, login, another(password))
-        if said is None and otherwise is not None:
+        given = refusal(backend, login, password)
+        other = refusal(backend, login, other_password(password))
+        if given is None and other is not None:
             continue
-        if said is None:
+        if given is None:
             found.other.add(login)  # the server accepts any password, so the stored one is unknown
             continue
-        if said != otherwise:
-            found.unknown.append(f"{login} has its password, and cannot log in: {_short(said)}")
+        if given != other:
+            found.unknown.append(f"{login} has the given password, and cannot log in: {_short(given)}")
             continue
-        if login in ended:
-            why = "its password has ended (VALID UNTIL)"
-        elif _of_the_password(said, login):
+        if login in expired:
+            reason = "its password has expired (VALID UNTIL)"
+        elif _names_only_the_login(given, login):
             found.other.add(login)
             continue
         else:
-            why = _short(said)
-        found.unknown.append(f"whether {login} has the password that is given could not be learnt: {why}")
+            reason = _short(given)
+        found.unknown.append(f"whether {login} has the given password is unknown: {reason}")
     return found
 
 
-def _of_the_password(said: str, login: str) -> bool:
+def _names_only_the_login(message: str, login: str) -> bool:
     """Return whether a refusal that a wrong password gets too is about the password: it names the login only."""
-    if "password authentication failed" in said:
+    if "password authentication failed" in message:
         return True
-    return login in said and "pg_hba" not in said and "authentication failed" not in said
+    return login in message and "pg_hba" not in message and "authentication failed" not in message
 
 
-def _short(said: str) -> str:
+def _short(message: str) -> str:
     """Return the first line of the server's message, without the address."""
-    line = said.partition("\n")[0]
+    line = message.partition("\n")[0]
     return line.rpartition("FATAL:")[2].strip() or line

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.postgresql.function_calls import CHOSEN, Call, calls, chosen
+from ringfence.schema.engines.postgresql.catalog import OF_TABLES, table_parameters
+from ringfence.schema.engines.postgresql.function_calls import Call, calls
+from ringfence.schema.engines.types import RelationKey
 from ringfence.schema.grants.difference import Privilege, table_privileges
 from ringfence.schema.manifest.scopes import columns
 from ringfence.schema.manifest.sequences import sequence_uses
@@ -13,14 +15,11 @@ from ringfence.schema.manifest.sequences import sequence_uses
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-RelationKey = tuple[str, str]
-"""The schema and name of a table in the database."""
-
 _COLUMNS = f"""
     SELECT tn.nspname, t.relname, a.attname
     FROM pg_catalog.pg_class t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE t.relkind IN ('r', 'p') AND {CHOSEN}
+    WHERE t.relkind IN ('r', 'p') AND {OF_TABLES}
 """  # noqa: S608 - constant SQL
 # DDL holds its lock until its transaction ends: SHARE for CREATE INDEX, a stronger one for triggers and ALTER TABLE.
 _ALTERED = """
@@ -31,7 +30,7 @@ _ALTERED = """
       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
       AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 """
-_ENTERED = """
+_SCHEMA_USAGE = """
     SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION'),
            ARRAY(SELECT r.rolname::text FROM aclexplode(n.nspacl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
                  WHERE x.privilege_type = 'USAGE')
@@ -47,7 +46,7 @@ class RevisionPrivileges:
     ) -> dict[RelationKey, frozenset[str]]:
         """Return the columns of these tables."""
         found: dict[RelationKey, set[str]] = {}
-        for schema, table, column in connection.exec_driver_sql(_COLUMNS, chosen(tables)):
+        for schema, table, column in connection.exec_driver_sql(_COLUMNS, table_parameters(tables)):
             found.setdefault((schema, table), set()).add(column)
         return {key: frozenset(columns) for key, columns in found.items()}
 
@@ -55,14 +54,14 @@ class RevisionPrivileges:
         self, connection: sa.Connection, deployment: "Deployment", tables: Collection[RelationKey]
     ) -> set[Privilege]:
         """Return the privileges that the admin account is to grant for these tables."""
-        return wanted(connection, deployment, deployment.policy.public, tables)
+        return declared_privileges(connection, deployment, deployment.policy.public, tables)
 
     def altered(self, connection: sa.Connection) -> frozenset[RelationKey]:
         """Return the tables and views on which this transaction holds a lock that DDL takes."""
         return frozenset((str(schema), str(table)) for schema, table in connection.exec_driver_sql(_ALTERED))
 
 
-def wanted(
+def declared_privileges(
     connection: sa.Connection,
     deployment: "Deployment",
     left_open: Collection[str],
@@ -93,15 +92,15 @@ def wanted(
     for privilege in [privilege for privilege in found if privilege.kind == "table"]:
         found.add(Privilege(privilege.login, "schema", privilege.schema, "", "usage"))
     called = calls(connection, tables)
-    schemas = _schemas(connection, {call.thing[0] for call in called if call.kind == "sequence"})
-    for login, call in needs(deployment, list(found), called, default):
+    schemas = _schemas(connection, {call.callee[0] for call in called if call.kind == "sequence"})
+    for login, call in required_calls(deployment, list(found), called, default):
         # With all tables, what another role granted must not count as excess; with a few, only grants are made.
-        if call.wants_grant(left_open) or (tables is None and login in call.kept):
-            found |= _given(login, call, schemas)
+        if call.needs_grant(left_open) or (tables is None and login in call.not_revocable_from):
+            found |= _privileges(login, call, schemas)
     return found
 
 
-def needs(
+def required_calls(
     deployment: "Deployment", found: Iterable[Privilege], called: Iterable[Call], default: str
 ) -> Iterator[tuple[str, Call]]:
     """Yield each login with each function and sequence that its verbs call; a pair can come twice.
@@ -117,7 +116,7 @@ def needs(
         by_verb.setdefault((call.schema, call.table, call.verb), []).append(call)
     for privilege in found if by_verb else ():
         for call in by_verb.get((privilege.schema, privilege.name, privilege.verb), ()):
-            if privilege.kind == "table" and call.of(privilege.login, privilege.column):
+            if privilege.kind == "table" and call.applies_to(privilege.login, privilege.column):
                 yield privilege.login, call
     for account in deployment.accounts.values() if by_verb else ():
         for grant in account.grants:
@@ -129,12 +128,12 @@ def needs(
 
 def _schemas(connection: sa.Connection, names: Collection[str]) -> dict[str, tuple[bool, list[str]]]:
     """Return for each schema whether the admin account may grant USAGE on it, and the roles that were granted it."""
-    rows = connection.exec_driver_sql(_ENTERED, (list(names),)) if names else ()
+    rows = connection.exec_driver_sql(_SCHEMA_USAGE, (list(names),)) if names else ()
     return {name: (may, holders) for name, may, holders in rows}
 
 
-def _given(login: str, call: Call, schemas: Mapping[str, tuple[bool, list[str]]]) -> set[Privilege]:
-    schema, name = call.thing
+def _privileges(login: str, call: Call, schemas: Mapping[str, tuple[bool, list[str]]]) -> set[Privilege]:
+    schema, name = call.callee
     if call.kind == "function":
         return {Privilege(login, "function", schema, name, "execute")}
     found = {Privilege(login, "sequence", schema, name, "usage")}

@@ -1,11 +1,10 @@
-"""Limits and settings of PostgreSQL roles, what prevents a role from being dropped, and its connections."""
+"""Limits and settings of PostgreSQL roles, and what prevents a role from being dropped."""
 
 from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.postgresql.quoting import quoted
-from ringfence.schema.engines.types import OpenConnections
+from ringfence.schema.engines.postgresql.quoting import literal, quoted
 
 _ROLE = """
     SELECT rolname, CASE WHEN rolconnlimit >= 0 THEN rolconnlimit::text END,
@@ -21,7 +20,7 @@ _SETTINGS = """
       AND s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 """
 # Dependencies on a role in other databases; in this one, all but the ACL entries and policies that an apply removes.
-_TIES = """
+_DEPENDENCIES = """
     SELECT r.rolname, s.deptype, d.datname,
            CASE WHEN s.dbid IN (0, here.oid) THEN pg_catalog.pg_describe_object(s.classid, s.objid, s.objsubid) END
     FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
@@ -33,14 +32,6 @@ _TIES = """
       AND NOT (s.dbid = here.oid AND s.classid = 'pg_catalog.pg_policy'::regclass
                AND EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.oid = s.objid AND cardinality(p.polroles) = 1))
     ORDER BY 1, 2, 3, 4
-"""
-# Parallel workers also run under the account's name. A role that is not its member sees only the name (type is NULL).
-_OPENED = """
-    SELECT usename, CASE WHEN backend_type IS NULL THEN ''
-                         ELSE coalesce(pg_catalog.host(client_addr), 'a socket of the server') END, count(*)
-    FROM pg_catalog.pg_stat_activity
-    WHERE usename = ANY (%s) AND coalesce(backend_type, '') IN ('', 'client backend', 'walsender')
-    GROUP BY 1, 2 ORDER BY 1, 2
 """
 _PATH = "search_path"
 AUDITS = ("log_", "pgaudit.", "auto_explain.", "pg_stat_statements.")
@@ -89,14 +80,12 @@ def limit(connection: sa.Connection, login: str, word: str, value: str | None) -
     here = f"{role} IN DATABASE {quoted(database)}"
     if value is None:
         return f"{here} RESET {quoted(word)}"
-    if word == _PATH:
-        listed = ", ".join(quoted(part.strip()) for part in value.split(","))
-    else:
-        listed = "'" + value.replace("'", "''") + "'"
+    path = ", ".join(quoted(part.strip()) for part in value.split(","))
+    listed = path if word == _PATH else literal(value)
     return f"{here} SET {quoted(word)} = {listed}"
 
 
-def ties(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str]]:
+def drop_obstacles(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str]]:
     """Return why roles must not be dropped.
 
     Args:
@@ -107,29 +96,8 @@ def ties(connection: sa.Connection, logins: Iterable[str]) -> dict[str, list[str
         login -> what it owns, and what it was granted in other databases or beyond what an apply revokes.
     """
     found: dict[str, list[str]] = {}
-    for login, kind, database, thing in connection.exec_driver_sql(_TIES, (list(logins),)):
-        where = thing or f"something in the database {database}"
-        tie = f"owns {where}" if kind == "o" else f"was granted rights on {where}"
-        found.setdefault(login, []).append(tie)
-    return {login: list(dict.fromkeys(every)) for login, every in found.items()}
-
-
-def opened(connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
-    """Count the connections of logins to every database of the server, by client address.
-
-    Args:
-        connection: a connection of the admin account.
-        logins: the roles.
-    """
-    rows = connection.exec_driver_sql(_OPENED, (list(logins),))
-    return [OpenConnections(login, host, int(number)) for login, host, number in rows]
-
-
-def ending(login: str) -> str:
-    """Return the statement that terminates the sessions of a login, for an operator.
-
-    Args:
-        login: the role.
-    """
-    said = "'" + login.replace("'", "''") + "'"
-    return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {said}"  # noqa: S608 - a message
+    for login, kind, database, name in connection.exec_driver_sql(_DEPENDENCIES, (list(logins),)):
+        described = name or f"something in the database {database}"
+        reason = f"owns {described}" if kind == "o" else f"was granted rights on {described}"
+        found.setdefault(login, []).append(reason)
+    return {login: list(dict.fromkeys(reasons)) for login, reasons in found.items()}

@@ -18,16 +18,13 @@ from ringfence.schema.engines.base import (
     Statement,
 )
 from ringfence.schema.engines.effective_rights import Effective
-from ringfence.schema.engines.postgresql import passwords as by_login
-from ringfence.schema.engines.postgresql import role_settings as keeping
-from ringfence.schema.engines.postgresql import routines as definers
-from ringfence.schema.engines.postgresql import row_security as policies
+from ringfence.schema.engines.postgresql import passwords as role_passwords
+from ringfence.schema.engines.postgresql import role_settings, routines, row_security, sessions
+from ringfence.schema.engines.postgresql.catalog import BEYOND_REVOKE, MEMBERSHIP_OPTIONS, SIGNATURE, is_since
 from ringfence.schema.engines.postgresql.effective_rights import effective
 from ringfence.schema.engines.postgresql.exposures import exposures
-from ringfence.schema.engines.postgresql.function_calls import BEYOND_REVOKE
-from ringfence.schema.engines.postgresql.privileges import RevisionPrivileges
-from ringfence.schema.engines.postgresql.privileges import wanted as wanted_of
-from ringfence.schema.engines.postgresql.quoting import quoted as _name
+from ringfence.schema.engines.postgresql.privileges import RevisionPrivileges, declared_privileges
+from ringfence.schema.engines.postgresql.quoting import literal, quoted, statement
 from ringfence.schema.grants.difference import GRANT_OPTION, Batch, Difference, Privilege, batches
 from ringfence.schema.grants.passwords import matches_verifier, scram_verifier
 from ringfence.schema.manifest.model import Account
@@ -48,7 +45,7 @@ _ROLES = """
     FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
 """
 # aclexplode returns no row for a NULL acl, which stands for the owner's default privileges.
-_THINGS = """
+_THINGS = f"""
     WITH ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
          things AS (
              SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
@@ -62,7 +59,7 @@ _THINGS = """
              WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
              UNION ALL
              SELECT 'function', n.nspname,
-                    quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', '',
+                    {SIGNATURE}, '',
                     p.proowner, p.proacl
              FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
              WHERE p.proacl IS NOT NULL
@@ -73,7 +70,7 @@ _THINGS = """
              SELECT 'database', '', d.datname, '', d.datdba, d.datacl FROM pg_catalog.pg_database d
              WHERE d.datacl IS NOT NULL AND d.datname = current_database())
     SELECT DISTINCT ours.rolname, t.kind, t.schema, t.name, lower(x.privilege_type), t.col,
-"""
+"""  # noqa: S608 - constant SQL
 _OF_OURS = " FROM things t CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee"
 _HELD = f"{_THINGS} x.is_grantable {_OF_OURS}"
 _BEYOND = f"""
@@ -115,7 +112,7 @@ class PostgreSQLAccounts:
     detach_for_type_change = True
     grants_many_objects = True
     revision_queries = RevisionPrivileges()
-    audit_prefixes = keeping.AUDITS
+    audit_prefixes = role_settings.AUDITS
 
     def __init__(self, backend: "PostgreSQL") -> None:
         self._backend = backend
@@ -160,7 +157,7 @@ class PostgreSQLAccounts:
             connection: a connection of the admin account.
             logins: the roles to check.
         """
-        if connection.dialect.server_version_info < (16,):  # type: ignore[operator]  # known once connected
+        if not is_since(connection, MEMBERSHIP_OPTIONS):
             return []
         rows = connection.exec_driver_sql(
             "SELECT rolname, current_user FROM pg_catalog.pg_roles r WHERE rolname = ANY (%s)"
@@ -168,13 +165,13 @@ class PostgreSQLAccounts:
             (logins,),
         )
         return [
-            f"{me} may not change the account {name}: GRANT {_name(name)} TO {_name(me)} WITH ADMIN OPTION"
+            f"{me} may not change the account {name}: GRANT {quoted(name)} TO {quoted(me)} WITH ADMIN OPTION"
             for name, me in rows
         ]
 
     def declared_privileges(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
         """Return the privileges of the manifest, with CONNECT where PUBLIC does not have it."""
-        wanted = wanted_of(connection, deployment, self.public_privileges)
+        wanted = declared_privileges(connection, deployment, self.public_privileges)
         if not self._everybody_connects(connection):
             database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
             wanted |= {
@@ -205,7 +202,7 @@ class PostgreSQLAccounts:
         for *row, grantor, is_owner in connection.exec_driver_sql(_MEMBER, given):
             found.add(member := Privilege(*row))
             # From 16 on a membership can be revoked only as its grantor; before, the grantor has no effect.
-            if connection.dialect.server_version_info >= (16,) and not is_owner:  # type: ignore[operator]  # connected
+            if is_since(connection, MEMBERSHIP_OPTIONS) and not is_owner:
                 self._grantors[member.login, member.name] = grantor
         if self._everybody_connects(connection):
             found = {p for p in found if (p.kind, p.verb) != ("database", "connect")}
@@ -219,11 +216,11 @@ class PostgreSQLAccounts:
         self, connection: sa.Connection, accounts: Iterable[Account]
     ) -> tuple[set[Privilege], list[str]]:
         """Return EXECUTE on the manifest's functions, and an obstacle for each that cannot be granted."""
-        return definers.functions(connection, accounts)
+        return routines.functions(connection, accounts)
 
     def definer_objects(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Describe the views, functions and triggers of the logins that run with another role's rights."""
-        return definers.elevated(connection, logins)
+        return routines.definer_objects(connection, logins)
 
     def compare_nodes(
         self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
@@ -235,25 +232,25 @@ class PostgreSQLAccounts:
         self, connection: sa.Connection, deployment: "Deployment", managed: Iterable[str], going: PendingDrops
     ) -> RowSecurity:
         """Compare row security on the server with the scopes of the manifest."""
-        return policies.compare_row_security(connection, deployment, managed, going)
+        return row_security.compare_row_security(connection, deployment, managed, going)
 
     def detach(
         self, connection: sa.Connection, deployment: "Deployment", altered: Altered
     ) -> list[Statement]:
         """Return statements that replace the conditions of Ringfence's policies on these columns by `false`."""
-        return policies.detach(connection, altered)
+        return row_security.detach(connection, altered)
 
     def owners(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
         """Return a line for each object that a login owns, with the statement that reassigns it."""
         return [
-            f"the account {login} owns {thing}, and so may do anything with it: REASSIGN OWNED BY {_name(login)} TO"
-            f" {_name(admin)}"
+            f"the account {login} owns {thing}, and so may do anything with it: REASSIGN OWNED BY {quoted(login)} TO"
+            f" {quoted(admin)}"
             for login, thing, admin in connection.exec_driver_sql(_OWNED, (list(logins),))
         ]
 
     def literal(self, text: str) -> str:
         """Return a text as an SQL literal, for display."""
-        return "'" + text.replace("'", "''") + "'"
+        return literal(text)
 
     def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
         """Return a line for each privilege that a REVOKE of the admin account would leave in place.
@@ -270,7 +267,7 @@ class PostgreSQLAccounts:
             if held in taken or replace(held, column="") in taken:
                 (batch,) = batches([held], things=False)
                 found.append(
-                    f"{held} was granted by {grantor}, who alone can take it away: as {_name(grantor)},"
+                    f"{held} was granted by {grantor}, who alone can take it away: as {quoted(grantor)},"
                     f" {self.revoke(batch)}"
                 )
         return found
@@ -282,7 +279,7 @@ class PostgreSQLAccounts:
         if not connection.exec_driver_sql(
             "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
         ).scalar_one():
-            return by_login.compared(self._backend, connection, passwords)
+            return role_passwords.compare_passwords(self._backend, connection, passwords)
         rows = connection.exec_driver_sql(
             "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = ANY (%s)",
             (list(passwords),),
@@ -297,9 +294,9 @@ class PostgreSQLAccounts:
 
     def create(self, login: str, password: Secret | None) -> Statement:
         """Return the statement that creates a role with LOGIN; without a password, none is set."""
-        bare = f"CREATE ROLE {_name(login)} LOGIN"
+        bare = f"CREATE ROLE {quoted(login)} LOGIN"
         if password is None:
-            return _statement(bare)
+            return statement(bare)
         sql = f"{bare} PASSWORD "
         verifier = scram_verifier(password.reveal())
         return Statement(
@@ -308,22 +305,22 @@ class PostgreSQLAccounts:
 
     def set_password(self, login: str, password: Secret) -> Statement:
         """Return the statement that sets a password, sent as a SCRAM verifier."""
-        sql = f"ALTER ROLE {_name(login)} PASSWORD "
+        sql = f"ALTER ROLE {quoted(login)} PASSWORD "
         return Statement(
             f"{sql.replace('%', '%%')}%s",
             (scram_verifier(password.reveal()),),
             f"{sql}'***'",
             secret=True,
-            manual_sql=f"-- the password of {_name(login)} is set by `ringfence access apply`",
+            manual_sql=f"-- the password of {quoted(login)} is set by `ringfence access apply`",
         )
 
     def enable(self, login: str, enabled: bool) -> Statement:
         """Return the statement that gives the role LOGIN or NOLOGIN."""
-        return _statement(f"ALTER ROLE {_name(login)} {'LOGIN' if enabled else 'NOLOGIN'}")
+        return statement(f"ALTER ROLE {quoted(login)} {'LOGIN' if enabled else 'NOLOGIN'}")
 
     def grant(self, batch: Batch) -> Statement:
         """Return the GRANT of a batch."""
-        return _statement(f"GRANT {_verbs(batch)} ON {_things(batch)} TO {_roles(batch)}")
+        return statement(f"GRANT {_verbs(batch)} ON {_things(batch)} TO {_roles(batch)}")
 
     def revoke(self, batch: Batch) -> Statement:
         """Return the REVOKE of a batch.
@@ -332,30 +329,30 @@ class PostgreSQLAccounts:
         """
         if batch.kind == "role":
             key = (batch.logins[0], batch.name)
-            by = f" GRANTED BY {_name(self._grantors[key])}" if key in self._grantors else ""
-            return _statement(f"REVOKE {_name(batch.name)} FROM {_roles(batch)}{by} CASCADE")
+            by = f" GRANTED BY {quoted(self._grantors[key])}" if key in self._grantors else ""
+            return statement(f"REVOKE {quoted(batch.name)} FROM {_roles(batch)}{by} CASCADE")
         if batch.passes_on:
             verbs = _verbs(batch).replace(f"{GRANT_OPTION} ".upper(), "")
-            return _statement(
+            return statement(
                 f"REVOKE {GRANT_OPTION.upper()} {verbs} ON {_things(batch)} FROM {_roles(batch)} CASCADE"
             )
-        return _statement(f"REVOKE {_verbs(batch)} ON {_things(batch)} FROM {_roles(batch)}")
+        return statement(f"REVOKE {_verbs(batch)} ON {_things(batch)} FROM {_roles(batch)}")
 
     def limits(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
         """Return the limits and settings of each role that differ from those of a new role."""
-        return keeping.limits(connection, logins)
+        return role_settings.limits(connection, logins)
 
     def limit(self, connection: sa.Connection, login: str, word: str, value: str | None) -> Statement:
         """Return the statement that sets or resets one limit or setting."""
-        return _statement(keeping.limit(connection, login, word, value))
+        return statement(role_settings.limit(connection, login, word, value))
 
     def drop_obstacles(self, connection: sa.Connection, logins: Iterable[str]) -> Mapping[str, list[str]]:
         """Return why each role must not be dropped."""
-        return keeping.ties(connection, logins)
+        return role_settings.drop_obstacles(connection, logins)
 
     def open_connections(self, connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
         """Count the connections of the logins to every database of the server."""
-        return keeping.opened(connection, logins)
+        return sessions.open_connections(connection, logins)
 
     def survives_revoke(self, privilege: Privilege) -> bool:
         """Return True for a membership: a session that ran SET ROLE keeps that role."""
@@ -363,11 +360,11 @@ class PostgreSQLAccounts:
 
     def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
         """Return the statement that terminates the sessions of a login."""
-        return keeping.ending(login)
+        return sessions.terminate_statement(login)
 
     def drop(self, login: str) -> Statement:
         """Return the DROP ROLE of a login."""
-        return _statement(f"DROP ROLE {_name(login)}")
+        return statement(f"DROP ROLE {quoted(login)}")
 
     def exposures(
         self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
@@ -386,27 +383,23 @@ class PostgreSQLAccounts:
         return effective(connection, deployment, logins, wanted, self.public_privileges)
 
 
-def _statement(sql: str) -> Statement:
-    return Statement(sql.replace("%", "%%"), shown=sql)
-
-
 def _roles(batch: Batch) -> str:
-    return ", ".join(map(_name, batch.logins))
+    return ", ".join(map(quoted, batch.logins))
 
 
 def _verbs(batch: Batch) -> str:
     parts = []
     for verb, columns in batch.verbs:
-        listed = f" ({', '.join(map(_name, columns))})" if columns else ""
+        listed = f" ({', '.join(map(quoted, columns))})" if columns else ""
         parts.append(f"{verb.upper()}{listed}")
     return ", ".join(parts)
 
 
 def _things(batch: Batch) -> str:
     if batch.kind in ("schema", "database"):
-        listed = [_name(schema or name) for schema, name in batch.things]
+        listed = [quoted(schema or name) for schema, name in batch.things]
     elif batch.kind == "function":  # the server has quoted the signature
-        return "ROUTINE " + ", ".join(f"{_name(schema)}.{name}" for schema, name in batch.things)
+        return "ROUTINE " + ", ".join(f"{quoted(schema)}.{name}" for schema, name in batch.things)
     else:
-        listed = [f"{_name(schema)}.{_name(name)}" for schema, name in batch.things]
+        listed = [f"{quoted(schema)}.{quoted(name)}" for schema, name in batch.things]
     return f"{batch.kind.upper()} {', '.join(listed)}"

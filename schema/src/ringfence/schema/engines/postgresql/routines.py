@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from ringfence.schema.engines.postgresql.catalog import SIGNATURE
 from ringfence.schema.engines.postgresql.quoting import quoted
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.model import Account
 
 _OURS = "SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)"
 # A view runs as its owner unless it has security_invoker; a SECURITY DEFINER function always does.
-_ELEVATED = f"""
+_DEFINER_OBJECTS = f"""
     WITH ours AS ({_OURS})
     SELECT 'the view ' || c.oid::regclass, pg_catalog.pg_get_userbyid(c.relowner), 'read it',
            string_agg(DISTINCT ours.rolname, ', ' ORDER BY ours.rolname)
@@ -53,17 +54,17 @@ _ELEVATED = f"""
     WHERE p.prosecdef AND e.evtenabled <> 'D' AND EXISTS (SELECT FROM ours)
     ORDER BY 1
 """  # noqa: S608 - constant SQL
-_FUNCTIONS = """
+_FUNCTIONS = f"""
     SELECT s.signature, n.nspname,
-           quote_ident(p.proname) || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')',
+           {SIGNATURE},
            pg_catalog.pg_has_role(p.proowner, 'USAGE'), pg_catalog.pg_get_userbyid(p.proowner)
     FROM unnest(%(signatures)s) s(signature)
     LEFT JOIN pg_catalog.pg_proc p ON p.oid = pg_catalog.to_regprocedure(s.signature)
     LEFT JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-"""
+"""  # noqa: S608 - constant SQL
 
 
-def elevated(connection: sa.Connection, logins: Iterable[str]) -> list[str]:
+def definer_objects(connection: sa.Connection, logins: Iterable[str]) -> list[str]:
     """Describe what the logins may use that runs with another role's rights.
 
     Args:
@@ -75,7 +76,9 @@ def elevated(connection: sa.Connection, logins: Iterable[str]) -> list[str]:
     """
     return [
         f"{thing} runs with the rights of {owner}, not of {logged_in}, who may {do}"
-        for thing, owner, do, logged_in in connection.exec_driver_sql(_ELEVATED, {"logins": list(logins)})
+        for thing, owner, do, logged_in in connection.exec_driver_sql(
+            _DEFINER_OBJECTS, {"logins": list(logins)}
+        )
     ]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from ringfence.schema.engines.base import Altered, Change, PendingDrops, RowSecurity, Statement
-from ringfence.schema.engines.postgresql.function_calls import NOT_SYSTEM, chosen
+from ringfence.schema.engines.postgresql.catalog import NOT_SYSTEM, table_parameters
 from ringfence.schema.engines.postgresql.quoting import literal, qualified, quoted, statement
 from ringfence.schema.engines.types import RelationKey
 from ringfence.schema.features.postgresql import FEATURES
@@ -356,7 +356,7 @@ def column_types(
     """
     if not tables:
         return {}
-    rows = connection.exec_driver_sql(_COLUMN_TYPES, chosen(tables))
+    rows = connection.exec_driver_sql(_COLUMN_TYPES, table_parameters(tables))
     return {(schema, name, column): (type_, bool(is_enum)) for schema, name, column, type_, is_enum in rows}
 
 
@@ -435,7 +435,7 @@ class _Comparison:
         scopes = {
             table for table, grants in self._granted.items() if any(g.scope is not None for _, g in grants)
         }
-        given = chosen(scopes)
+        given = table_parameters(scopes)
         dropped_later = {(schema or self._default, name) for schema, name in pending_drops.tables}
         retained, policies = self._separate_retained(policies_of(connection), dropped_later)
         retained_tables = {policy.table for policy in retained}
@@ -658,7 +658,7 @@ class _Comparison:
         reasons = dict.fromkeys(unmanaged, "other roles have policies on it")
         rest = sorted(table for table in secured if table in self._granted and table not in unmanaged)
         if rest:
-            for schema, name, role, *_ in self._unmanaged_roles(chosen(rest), secured=True):
+            for schema, name, role, *_ in self._unmanaged_roles(table_parameters(rest), secured=True):
                 reasons[schema, name] = f"{role} holds privileges on it, and sees no row now"
         for table in [t for t, found in unmanaged.items() if any(map(self._applies_to_accounts, found))]:
             del reasons[table]

@@ -20,7 +20,7 @@ from ringfence.schema.comparison.snapshot import Models
 from ringfence.schema.engines.base import Findings, HeldLock, Identity
 from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
 from ringfence.schema.engines.postgresql.introspection import PostgreSQLCatalog, lacks_scratch
-from ringfence.schema.engines.postgresql.passwords import another, refusal
+from ringfence.schema.engines.postgresql.passwords import other_password, refusal
 from ringfence.schema.engines.postgresql.reflection import PostgreSQLTranslator
 from ringfence.schema.engines.postgresql.roles import PostgreSQLAccounts
 from ringfence.schema.engines.postgresql.sessions import Sessions
@@ -186,7 +186,7 @@ class PostgreSQL(Sessions):
         """
         if refusal(self, login, password) is not None:
             return False
-        return refusal(self, login, another(password)) is not None
+        return refusal(self, login, other_password(password)) is not None
 
     def _lacks_scratch(
         self, connection: sa.Connection, deployment: "Deployment", default: str | None

@@ -1,16 +1,17 @@
 """Sessions of a PostgreSQL server: how to identify them, which ones block DDL, and how long to wait for locks."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.base import Findings, Statement
+from ringfence.schema.engines.base import Findings, OpenConnections, Statement
+from ringfence.schema.engines.postgresql.quoting import literal
 
 _NEEDED = 3  # further connections: for the migration, for the lock and for catalog queries
 _LONG = 5  # seconds after which an open transaction is reported
 # lock_not_available; deadlock_detected; serialization_failure, also of a conflict with recovery on a standby
-_WAITED = frozenset({"55P03", "40P01", "40001"})
+_LOCK_CONFLICTS = frozenset({"55P03", "40P01", "40001"})
 _OPEN = """
     SELECT pid, usename, COALESCE(NULLIF(application_name, ''), '-'), state,
            EXTRACT(epoch FROM clock_timestamp() - xact_start)::int
@@ -25,13 +26,44 @@ _FREE = """
             WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections'))
            - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')
 """
-_HALF_MADE = """
+_INVALID_INDEX = """
     SELECT n.nspname
     FROM pg_catalog.pg_index i
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = %s AND n.nspname = COALESCE(%s, current_schema()) AND NOT i.indisvalid
 """
+
+
+# Parallel workers also run under the account's name. A role that is not its member sees only the name (type is NULL).
+_CONNECTIONS = """
+    SELECT usename, CASE WHEN backend_type IS NULL THEN ''
+                         ELSE coalesce(pg_catalog.host(client_addr), 'a socket of the server') END, count(*)
+    FROM pg_catalog.pg_stat_activity
+    WHERE usename = ANY (%s) AND coalesce(backend_type, '') IN ('', 'client backend', 'walsender')
+    GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+def open_connections(connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
+    """Count the connections of logins to every database of the server, by client address.
+
+    Args:
+        connection: a connection of the admin account.
+        logins: the roles.
+    """
+    rows = connection.exec_driver_sql(_CONNECTIONS, (list(logins),))
+    return [OpenConnections(login, host, int(number)) for login, host, number in rows]
+
+
+def terminate_statement(login: str) -> str:
+    """Return the statement that terminates the sessions of a login, for an operator.
+
+    Args:
+        login: the role.
+    """
+    where = f"usename = {literal(login)}"
+    return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {where}"  # noqa: S608 - a message
 
 
 class Sessions:
@@ -92,7 +124,7 @@ class Sessions:
 
     def is_lock_conflict(self, error: sa.exc.DBAPIError) -> bool:
         """Return whether the statement failed with a lock timeout, a deadlock or a serialization failure."""
-        return getattr(error.orig, "pgcode", None) in _WAITED
+        return getattr(error.orig, "pgcode", None) in _LOCK_CONFLICTS
 
     def long_transactions(self, connection: sa.Connection) -> list[str]:
         """Return a line for each transaction that is open for more than 5 seconds.
@@ -110,7 +142,7 @@ class Sessions:
         self, connection: sa.Connection, schema: str | None, index: str
     ) -> Statement | None:
         """Return the DROP of an invalid index, which a failed CREATE INDEX CONCURRENTLY leaves."""
-        found = connection.exec_driver_sql(_HALF_MADE, (index, schema)).scalar()
+        found = connection.exec_driver_sql(_INVALID_INDEX, (index, schema)).scalar()
         if found is None:
             return None
         quote = connection.dialect.identifier_preparer.quote_identifier

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.postgresql.catalog import PARAMETER_PRIVILEGES, is_since
 from ringfence.schema.engines.postgresql.quoting import quoted, statement
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-_PARAMETERS_SINCE = (15,)
-"""From this version on SET and ALTER SYSTEM on a parameter can be granted, by the first superuser (role 10)."""
 # Every other kind of object with an access list: the keyword of REVOKE, the quoted name, the owner and the list.
 _KINDS = """
     SELECT 'FOREIGN DATA WRAPPER' AS kind, quote_ident(fdwname) AS name, fdwowner AS owner, fdwacl AS acl
@@ -107,7 +106,7 @@ def object_privileges(
         logins: managed logins that exist on the server.
     """
     ask = connection.exec_driver_sql
-    newer = connection.dialect.server_version_info >= _PARAMETERS_SINCE  # type: ignore[operator]  # known once connected
+    newer = is_since(connection, PARAMETER_PRIVILEGES)
     query = _RIGHTS.format(kinds=_KINDS + (_PARAMETERS if newer else ""))
     for login, kind, right, names, number, grantor, may in ask(query, {"logins": logins}):
         whom = quoted(login) if login else "PUBLIC"

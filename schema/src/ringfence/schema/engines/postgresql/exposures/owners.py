@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.postgresql.catalog import MEMBERSHIP_OPTIONS, is_since
 from ringfence.schema.engines.postgresql.function_calls import Call
 from ringfence.schema.engines.postgresql.quoting import quoted
 from ringfence.schema.manifest.sequences import sequences_of
@@ -90,8 +91,7 @@ _WHO = """
 """
 _MEMBER = "r.oid = o.oid OR pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER')"
 _SETS = "r.oid = o.oid OR pg_catalog.pg_has_role(r.oid, o.oid, 'USAGE') OR pg_catalog.pg_has_role(r.oid, o.oid, 'SET')"
-_SET_OPTION_SINCE = (16,)
-_OUR_OWN = ("ringfence_release", "ringfence_retired", "ringfence_account", "alembic_version")
+_RINGFENCE_TABLES = ("ringfence_release", "ringfence_retired", "ringfence_account", "alembic_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def owners(
     """
     me = str(connection.exec_driver_sql("SELECT current_user").scalar_one())
     used = _used(connection, deployment, logins, called)
-    newer = connection.dialect.server_version_info >= _SET_OPTION_SINCE  # type: ignore[operator]  # known once connected
+    newer = is_since(connection, MEMBERSHIP_OPTIONS)
     rows = connection.exec_driver_sql(
         _WHO.format(acts=_SETS if newer else _MEMBER), {"owners": sorted({one.owner for one in used})}
     )
@@ -183,8 +183,8 @@ def _used(
         for sequence, _ in sequences_of(column)
     }
     calls = [call for call in called if (call.schema, call.table) in set(tables)]
-    drawn |= {call.thing for call in calls if call.kind == "sequence"}
-    others = [*sorted(drawn), *((default, name) for name in _OUR_OWN)]
+    drawn |= {call.callee for call in calls if call.kind == "sequence"}
+    others = [*sorted(drawn), *((default, name) for name in _RINGFENCE_TABLES)]
     given = {
         "schemas": [schema for schema, _ in [*tables, *others]],
         "names": [name for _, name in [*tables, *others]],

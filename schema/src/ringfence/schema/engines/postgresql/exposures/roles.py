@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
+from ringfence.schema.engines.postgresql.catalog import MEMBERSHIP_OPTIONS, is_since
 from ringfence.schema.engines.postgresql.quoting import quoted, statement
 
-_OPTIONS_SINCE = (16,)
-"""From this version on the grantor of a membership matters, and memberships have INHERIT and SET options."""
 # The options are read through json, because versions before 16 lack their columns.
 _EDGE = """
     am.roleid, am.member, am.admin_option AS admin, coalesce(g.rolname, '') AS grantor,
@@ -212,4 +211,4 @@ def attributes(connection: sa.Connection, logins: list[str]) -> Iterator[Exposur
 
 
 def _newer(connection: sa.Connection) -> bool:
-    return bool(connection.dialect.server_version_info >= _OPTIONS_SINCE)  # type: ignore[operator]  # known once connected
+    return bool(is_since(connection, MEMBERSHIP_OPTIONS))

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.postgresql import role_settings as keeping
+from ringfence.schema.engines.postgresql import role_settings
+from ringfence.schema.engines.postgresql.catalog import PARAMETER_PRIVILEGES, is_since
 from ringfence.schema.engines.postgresql.quoting import quoted, statement
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
 
-_SET_RIGHT_SINCE = (15,)
-"""From this version on SET on a parameter can be granted; before, only superusers set superuser parameters."""
 # Settings of the accounts and, without a role, of all roles; for this database or for every one.
 _SETTINGS = """
     SELECT r.rolname, s.setdatabase <> 0, split_part(c.setting, '=', 1),
@@ -57,7 +56,7 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
         logins: managed logins that exist on the server.
     """
     yield from _limits(connection, deployment, logins)
-    by_right = connection.dialect.server_version_info >= _SET_RIGHT_SINCE  # type: ignore[operator]  # known once connected
+    by_right = is_since(connection, PARAMETER_PRIVILEGES)
     query = _SETTINGS.format(may=_MAY_BY_RIGHT if by_right else _MAY)
     binds = {bound.setting.lower() for bound in deployment.policy.scopes.values()}
     declared = {account.login: dict(account.limits) for account in deployment.accounts.values()}
@@ -66,7 +65,7 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
             yield from _of_everybody(connection, binds, word, value, *of_everybody, here=here)
         else:
             given = declared.get(login, {}).get(word)
-            audits = given is None and word.lower().startswith(keeping.AUDITS)
+            audits = given is None and word.lower().startswith(role_settings.AUDITS)
             # A setting for this database that the admin may reset is reset by the plan together with the limits.
             if here and not audits and (may or given == value):
                 continue
@@ -87,7 +86,7 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
 
 def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]) -> Iterator[Exposure]:
     """Yield an exposure for each limit or setting that differs from the manifest; an apply sets it."""
-    held = keeping.limits(connection, logins)
+    held = role_settings.limits(connection, logins)
     ours = set(logins)
     for account in deployment.accounts.values():
         if account.login not in ours:
@@ -95,7 +94,7 @@ def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterabl
         has, should = held.get(account.login, {}), dict(account.limits)
         for word in sorted({*has, *should}):
             if has.get(word) == should.get(word) or (
-                word not in should and word.lower().startswith(keeping.AUDITS)
+                word not in should and word.lower().startswith(role_settings.AUDITS)
             ):
                 continue
             says = (

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.function_calls import Call
-from ringfence.schema.engines.postgresql.privileges import needs
+from ringfence.schema.engines.postgresql.privileges import required_calls
 from ringfence.schema.engines.postgresql.quoting import quoted
 from ringfence.schema.grants.difference import table_privileges
 
@@ -35,14 +35,14 @@ def uncallable(
     found = table_privileges(deployment.accounts.values(), default)
     uses: dict[tuple[str, Call], set[str]] = {}
     things: dict[tuple[str, str, tuple[str, str]], Call] = {}
-    for login, call in needs(deployment, found, called, default):
+    for login, call in required_calls(deployment, found, called, default):
         if call.lacks(login):
-            first = things.setdefault((login, call.kind, call.thing), call)
+            first = things.setdefault((login, call.kind, call.callee), call)
             verb = "compare" if call.verb == "type" else call.verb
             uses.setdefault((login, first), set()).add(f"{verb} {call.schema}.{call.table}")
     existing = set(logins)
-    for (login, call), tables in sorted(uses.items(), key=lambda one: (one[0][0], one[0][1].thing)):
-        schema, name = call.thing
+    for (login, call), tables in sorted(uses.items(), key=lambda one: (one[0][0], one[0][1].callee)):
+        schema, name = call.callee
         written = f"{quoted(schema)}.{name if call.kind == 'function' else quoted(name)}"
         right = f"GRANT {_RIGHTS[call.kind]} {written} TO"
         passed_on = f"{right} {quoted(me)} WITH GRANT OPTION, and the next apply gives it on"
