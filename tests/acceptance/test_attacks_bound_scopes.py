@@ -13,12 +13,12 @@ from ringfence.runtime import (
     CheckViolation,
     Database,
     DataError,
+    InterfaceError,
     PoolOptions,
     RingfenceError,
     Settings,
     Timeout,
     UniqueViolation,
-    UnknownName,
     UsageError,
 )
 from ringfence.runtime.aio import AsyncDatabase
@@ -101,7 +101,7 @@ def test_a_scope_is_what_it_was_when_the_session_began(portal: Database) -> None
     with portal.session(scope=scope) as dal:
         scope["tenant"] = 2
         assert dal(dal.invoice.tenant_id != 1).isempty()
-        with pytest.raises(UnknownName), portal.session(scope={"tenant": 2}):
+        with pytest.raises(InterfaceError), portal.session(scope={"tenant": 2}):
             pytest.fail("it was nested")
         with portal.session(scope={"tenant": "1"}):
             assert dal(dal.invoice).count() == 3

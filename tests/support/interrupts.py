@@ -79,7 +79,7 @@ class Points:
         if event == "line":
             hit = self._lines and frame.f_lasti not in self._of(frame.f_code, _ends)
         else:
-            hit = event == "opcode" and frame.f_lasti in self._of(frame.f_code, _looked_at)
+            hit = event == "opcode" and frame.f_lasti in self._of(frame.f_code, _parsed)
         if hit:
             self._at(frame)
         return self._within
@@ -104,7 +104,7 @@ class Points:
         raise self._error
 
 
-def _looked_at(code: CodeType) -> set[int]:
+def _parsed(code: CodeType) -> set[int]:
     """The instructions before which CPython may raise what a signal's handler raised."""
     found, before = set(), ""
     for instruction in dis.get_instructions(code):

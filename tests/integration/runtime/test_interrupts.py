@@ -70,8 +70,8 @@ def _amiss(shop: Database, error: BaseException, out: BaseException | None) -> l
         amiss.append("a session is open")
     if shop.backend.interruptible:
         until(lambda: not shop.pool.stats().in_use)  # a thread stops the statement, and closes the connection
-    figures, books = shop.pool.stats(), shop.pool._books
-    if (figures.in_use, figures.waiting, len(books.opening)) != (0, 0, 0):
+    figures, state = shop.pool.stats(), shop.pool._state
+    if (figures.in_use, figures.waiting, len(state.opening)) != (0, 0, 0):
         amiss.append(f"{figures}")
     if not figures.open == figures.idle == figures.opened - figures.dropped <= figures.size:
         amiss.append(f"{figures}")
@@ -189,7 +189,7 @@ def test_an_interrupt_of_who_gives_back_keeps_nobody_waiting(
         while not at or points.raised is not None:
             lent, error = shop.pool.acquire("who is cut off"), Interrupt()
             waiting = threads.submit(waits)
-            until(lambda: shop.pool._books.waiters)
+            until(lambda: shop.pool._state.waiters)
             out = points.run(lambda lent=lent: shop.pool.release(lent), at, error)
             shop.pool.give_up(lent)
             waiting.result(10)
@@ -202,7 +202,7 @@ def test_an_interrupt_of_who_gives_back_keeps_nobody_waiting(
 @pytest.mark.engines("sqlite")
 def test_an_interrupt_of_a_writer_in_the_queue_keeps_no_turn(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=1, wait=0.2)) as shop:
-        gate = writer_queue.turnstile_for(Path(shop.settings.name).absolute())
+        gate = writer_queue.writer_queue_for(Path(shop.settings.name).absolute())
         other, never = object(), writer_queue.Flag()
 
         def work() -> None:
@@ -227,10 +227,10 @@ def test_what_was_left_behind_is_found_by_who_would_wait(shop_db: FreshDatabase)
         by_hand.__enter__().executesql("SELECT 1")
         with pytest.raises(PoolExhausted, match="test_interrupts"):
             shop.pool.acquire("who waits in vain")
-        with shop.pool._books.lock:  # collected in the midst of the pool's own work
+        with shop.pool._state.lock:  # collected in the midst of the pool's own work
             del by_hand
             gc.collect()
-            assert shop.pool._books.everyone
+            assert shop.pool._state.everyone
         shop.pool.release(shop.pool.acquire("who finds it"))
         figures = shop.pool.stats()
         assert (figures.opened, figures.dropped, figures.in_use) == (2, 1, 0)

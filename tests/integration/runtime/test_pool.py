@@ -125,7 +125,7 @@ def test_a_connection_is_asked_only_after_a_rest(
         alive = shop.backend.alive
 
         def watched(connection: object) -> bool:
-            asked.append(shop.pool._books.lock._is_owned())
+            asked.append(shop.pool._state.lock._is_owned())
             return alive(connection)
 
         monkeypatch.setattr(shop.backend, "alive", watched)
@@ -243,7 +243,7 @@ def test_close_waits_for_running_sessions(shop_db: FreshDatabase) -> None:
         begun.wait(30)
         closing = threading.Thread(target=shop.close)
         closing.start()
-        until(lambda: shop.pool._books.closed)
+        until(lambda: shop.pool._state.closed)
         with pytest.raises(PoolClosed, match="closed"), shop.session() as dal:
             dal.executesql("SELECT 1")
         go_on.set()

@@ -17,7 +17,7 @@ def test_a_severed_connection_is_not_lent_again(shop: Database) -> None:
     with contextlib.suppress(Timeout), shop.session() as dal:
         dal.executesql("SELECT 1")
         dal.commit()  # nothing is left to do that would notice
-        shop.current().sever()
+        shop.current().break_connection()
     assert shop.pool.stats().dropped == 1
     with shop.session() as dal:
         assert list(dal.executesql("SELECT 1")[0]) == [1]

@@ -212,7 +212,7 @@ def _fill(shop: Database, dal: Any, nested: bool) -> None:
 def test_a_full_disk_at_commit_is_named(
     shop: Database, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[RingfenceError], says: str
 ) -> None:
-    own = Connection.own
+    own = Connection.run_internal
 
     def failing(self: Connection, sql: str) -> None:
         if sql != "COMMIT":

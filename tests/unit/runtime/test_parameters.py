@@ -16,9 +16,9 @@ from ringfence.runtime.engines.sqlite import codecs as sqlite_codecs
 from ringfence.runtime.values.parameters import check_parameters
 
 SENDS = {
-    "mysql": codecs.sent,
-    "postgresql": postgresql_codecs.sent,
-    "sqlite": sqlite_codecs.sent,
+    "mysql": codecs.to_driver,
+    "postgresql": postgresql_codecs.to_driver,
+    "sqlite": sqlite_codecs.to_driver,
 }
 PLUS_TWO = dt.timezone(dt.timedelta(hours=2))
 
@@ -59,7 +59,7 @@ class Thing:
 
 
 def _fitting(sql: str, given: Any, style: str = "pyformat") -> Any:
-    return check_parameters(sql, given, style=style, send=codecs.sent)
+    return check_parameters(sql, given, style=style, send=codecs.to_driver)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_class_made_of_a_known_one_is_its_plain_value(engine: str) -> None:
 
 
 def test_mysql_gets_what_it_keeps() -> None:
-    sent = codecs.sent
+    sent = codecs.to_driver
     aware = sent(dt.datetime(2030, 1, 1, 12, tzinfo=PLUS_TWO))
     assert (aware, aware.tzinfo) == (dt.datetime(2030, 1, 1, 10), None)
     assert sent(memoryview(b"ab")) == b"ab"
@@ -177,7 +177,7 @@ def test_the_mysql_family_gets_a_mark_for_each_item_of_a_list(sql: str, given: A
 
 
 def test_postgresql_gets_lists_of_what_it_knows() -> None:
-    sent = postgresql_codecs.sent
+    sent = postgresql_codecs.to_driver
     assert sent([1, ["a", None]]) == [1, ["a", None]]
     ident = uuid.uuid4()
     assert sent(ident) == str(ident)
@@ -188,7 +188,7 @@ def test_postgresql_gets_lists_of_what_it_knows() -> None:
 
 
 def test_sqlite_gets_what_it_keeps() -> None:
-    sent = sqlite_codecs.sent
+    sent = sqlite_codecs.to_driver
     assert sent(dt.date(2030, 1, 2)) == "2030-01-02"
     assert sent(dt.datetime(2030, 1, 1, 12, tzinfo=PLUS_TWO)) == "2030-01-01 10:00:00.000000"
     assert sent(float("inf")) == float("inf")

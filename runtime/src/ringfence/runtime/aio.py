@@ -174,7 +174,7 @@ class AsyncDatabase:
         return _Worker()
 
     def _put_back(self, worker: "_Worker") -> None:
-        if self._closed or worker.left:
+        if self._closed or worker.abandoned:
             worker.stop()
         else:
             self._idle.append(worker)
@@ -190,7 +190,7 @@ class AsyncSession:
         self._stack = contextlib.ExitStack()
         self._context = contextvars.Context()
         self._session: Session | None = None
-        self._unwanted = False
+        self._cancelled = False
 
     async def run(self, work: Callable[[RingfenceDAL], Result]) -> Result:
         """Call `work(dal)` in the session's thread and return its result.
@@ -233,18 +233,18 @@ class AsyncSession:
         """Open a session, call `work(dal)` and commit, in a single call in the thread; used by `AsyncDatabase.run`."""
 
         def everything() -> Result:
-            self._still_wanted()
+            self._check_not_cancelled()
             with self._database.session(read_only, timeout, scope, opened_by=opened_by) as dal:
                 self._session = self._database.current()
                 result = work(dal)
-                self._still_wanted()
+                self._check_not_cancelled()
                 return result
 
         return await self._call(everything)
 
-    def _still_wanted(self) -> None:
+    def _check_not_cancelled(self) -> None:
         """Raise Timeout if the task was cancelled while no statement ran that could be cancelled."""
-        if self._unwanted:
+        if self._cancelled:
             raise Timeout("the task that asked for this was cancelled")
 
     async def close(self, error: BaseException | None) -> None:
@@ -257,7 +257,7 @@ class AsyncSession:
             with contextlib.suppress(type(error)):
                 self._stack.__exit__(type(error), error, error.__traceback__)
 
-        if self._worker.left:  # not awaited: the thread ends the session after its present call
+        if self._worker.abandoned:  # not awaited: the thread ends the session after its present call
             self._submit(leave).add_done_callback(_seen)
             return
         await self._call(leave, cancellable=error is None)
@@ -288,10 +288,10 @@ class AsyncSession:
                 elif (left := until - time.monotonic()) > 0:
                     await asyncio.wait([future], timeout=left)
                 else:  # the thread is opening a connection, or runs code of the program
-                    self._worker.left = True
+                    self._worker.abandoned = True
                     break
             except asyncio.CancelledError as error:
-                self._unwanted = True
+                self._cancelled = True
                 if cancelled is None:
                     until = time.monotonic() + _CANCEL_SECONDS + _LEAVE_SECONDS
                     # In a new thread, because on some engines a cancel request opens a connection.
@@ -313,7 +313,7 @@ class AsyncSession:
         """
         session = self._session
         if session is not None:
-            (session.sever if sever else session.cancel)()
+            (session.break_connection if sever else session.cancel)()
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
@@ -353,7 +353,7 @@ class _Worker:
     """A thread that serves one session at a time and runs its calls in order."""
 
     def __init__(self) -> None:
-        self.left = False  # whether its task has stopped waiting for it
+        self.abandoned = False  # whether its task has stopped waiting for it
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
             queue.SimpleQueue()
         )

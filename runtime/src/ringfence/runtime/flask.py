@@ -185,7 +185,7 @@ class Ringfence:
             from ringfence.runtime.metrics import CONTENT_TYPE
 
             @health.get("/metrics")
-            def figures() -> Response:
+            def pool_metrics() -> Response:
                 """Return the pool's statistics and all other metrics of the registry, for Prometheus."""
                 return Response(metrics.page(), content_type=CONTENT_TYPE)
 

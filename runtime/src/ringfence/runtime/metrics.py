@@ -66,27 +66,27 @@ class PoolMetrics:
         self._pool = pool
         self._service = service
         self._lock = threading.Lock()
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
         self._process = os.getpid()
 
     def refresh(self) -> None:
         """Copy the pool's present statistics into the metrics."""
         with self._lock:
-            figures, made, service = self._pool.stats(), self._instruments, self._service
-            made.size.labels(service).set(figures.size)
-            made.connections.labels(service, "idle").set(figures.idle)
-            made.connections.labels(service, "in_use").set(figures.in_use)
-            made.waiting.labels(service).set(figures.waiting)
-            made.oldest.labels(service).set(figures.oldest_age)
-            self._count(figures)
+            stats, made, service = self._pool.stats(), self._instruments, self._service
+            made.size.labels(service).set(stats.size)
+            made.connections.labels(service, "idle").set(stats.idle)
+            made.connections.labels(service, "in_use").set(stats.in_use)
+            made.waiting.labels(service).set(stats.waiting)
+            made.oldest.labels(service).set(stats.oldest_age)
+            self._count(stats)
 
-    def _count(self, figures: PoolStats) -> None:
+    def _count(self, stats: PoolStats) -> None:
         if self._process != os.getpid():  # the pool counts from zero after a fork
-            self._process, self._told = os.getpid(), {}
+            self._process, self._reported = os.getpid(), {}
         for name, counter in self._instruments.counters.items():
-            now = float(getattr(figures, name))
-            counter.labels(self._service).inc(max(0.0, now - self._told.get(name, 0.0)))
-            self._told[name] = now
+            now = float(getattr(stats, name))
+            counter.labels(self._service).inc(max(0.0, now - self._reported.get(name, 0.0)))
+            self._reported[name] = now
 
     def page(self) -> bytes:
         """Return all metrics of the process's registry as text; with PROMETHEUS_MULTIPROC_DIR, those of all workers."""

@@ -40,14 +40,14 @@ class Sessions(Protocol):
         ...
 
 
-class _Let:
+class _EndedKeeper:
     """The class of a unit's keeper after the unit has ended: without `__del__`."""
 
     __slots__ = ("__weakref__", "unit")
     unit: "Unit"
 
 
-class _Keeper(_Let):
+class _Keeper(_EndedKeeper):
     """An object that only the `with` statement references: when it is collected, the unit is abandoned.
 
     An asynchronous exception may arrive after `with` has called `__exit__` and before its first line runs. The
@@ -88,7 +88,7 @@ def _leave_unit(
 
 
 def _leave(
-    keeper: "weakref.ref[_Let]",
+    keeper: "weakref.ref[_EndedKeeper]",
     kind: type[BaseException] | None = None,
     error: BaseException | None = None,
     trace: TracebackType | None = None,
@@ -109,8 +109,8 @@ class Unit(contextlib.ContextDecorator):
     _depth = 0
     """The depth of a nested session, counted from 1; 0 for the outermost one."""
     _over = False
-    _keeper: "weakref.ref[_Let] | None" = None
-    _kept: _Let | None = None
+    _keeper: "weakref.ref[_EndedKeeper] | None" = None
+    _kept: _EndedKeeper | None = None
 
     def __init__(
         self,
@@ -130,14 +130,14 @@ class Unit(contextlib.ContextDecorator):
         # Called by ContextDecorator for `@db.session()`: each call of the function gets its own unit.
         return type(self)(self._database, *self._options, self._opened_by, self._wait)
 
-    def keep(self) -> _Let:
+    def keep(self) -> _EndedKeeper:
         """Return the unit's keeper, made at the first call; the unit is abandoned when it is collected.
 
         `with` references it; in a unit that is entered without `with`, the unit itself does.
         """
         keeper = self._keeper() if self._keeper is not None else None
         if keeper is None:
-            keeper = _Let()
+            keeper = _EndedKeeper()
             keeper.unit = self
             if not self._over:
                 keeper.__class__ = _Keeper
@@ -169,7 +169,7 @@ class Unit(contextlib.ContextDecorator):
                 self._nest(outer, mode)
             return database.dal
         except BaseException:
-            self._cut_off()
+            self._interrupted()
             raise
 
     def _nest(self, outer: Session, mode: Mode) -> None:
@@ -215,7 +215,7 @@ class Unit(contextlib.ContextDecorator):
                     self._restore(session)
             self._finish()
         except BaseException:
-            self._cut_off()
+            self._interrupted()
             raise
 
     def _end_nested(self, outer: Session, well: bool) -> None:
@@ -238,10 +238,10 @@ class Unit(contextlib.ContextDecorator):
         self._over = True
         keeper = self._keeper() if self._keeper is not None else None
         if keeper is not None:
-            keeper.__class__ = _Let
+            keeper.__class__ = _EndedKeeper
         self._kept = None
 
-    def _cut_off(self) -> None:
+    def _interrupted(self) -> None:
         """End the unit after an exception, and restore the session that the thread or task had before."""
         session = self._session
         try:

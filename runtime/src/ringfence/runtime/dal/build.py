@@ -147,13 +147,13 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
             DataError: for a parameter that the driver does not support.
         """
         session = self._adapter.sessions.current()
-        session.look_at(query)
+        session.check_sql(query)
         words = query.split(None, 1)
         verb = words[0].lower() if words else None
         # WITH can begin a statement of any verb
         context = StatementContext(None if verb == "with" else verb, None)
         backend = self._adapter.backend
-        given = check_parameters(query, placeholders, style=backend.paramstyle, send=backend.sent)
+        given = check_parameters(query, placeholders, style=backend.paramstyle, send=backend.to_driver)
         cursor = session.execute(query, given, context=context)
         if cursor.description is None:
             return None

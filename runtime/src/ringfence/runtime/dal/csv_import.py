@@ -98,7 +98,7 @@ class Import:
         if self._whole is None:
             self._later.settle()
         if self._keeps:
-            self._pass_over()
+            self._advance_sequence()
 
     def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
         names: list[str] | None = None
@@ -252,7 +252,7 @@ class Import:
                 session.rollback_to(name)
         return True
 
-    def _pass_over(self) -> None:
+    def _advance_sequence(self) -> None:
         """Advance the server's key sequence past the imported keys, where the server does not do that itself."""
         adapter = self._table._db._adapter
         template = adapter.backend.advance_sequence_insert

@@ -16,7 +16,13 @@ from pydal.objects import Expression, Query, Set
 
 from ringfence.runtime.dal.operands import refuse_condition
 from ringfence.runtime.dal.rows import Rows
-from ringfence.runtime.dal.select import SIMPLE, CompiledSelects, lasting, undressed, whole
+from ringfence.runtime.dal.select import (
+    SIMPLE,
+    CompiledSelects,
+    is_mirrored_column,
+    matches_every_row,
+    needs_no_processing,
+)
 from ringfence.runtime.dal.types import uniform
 from ringfence.runtime.engines import StatementContext
 from ringfence.runtime.errors import ArgumentError, DataError
@@ -81,7 +87,7 @@ class FastSet(Set):  # type: ignore[misc]  # pydal is untyped
         """
         if self.query is None and not fields:
             raise ArgumentError(_NO_TABLE)
-        rows = self.db._adapter.quick_select(self.query, fields, attributes)
+        rows = self.db._adapter.fast_select(self.query, fields, attributes)
         return super().select(*fields, **attributes) if rows is None else rows
 
     def count(self, distinct: Any = None, cache: Any = None) -> Any:
@@ -103,7 +109,7 @@ class FastSet(Set):  # type: ignore[misc]  # pydal is untyped
 
     def update(self, **values: Any) -> Any:
         """Update the matching records and return how many were found."""
-        count = self.db._adapter.quick_update(self.query, values)
+        count = self.db._adapter.fast_update(self.query, values)
         return super().update(**values) if count is None else count
 
     def validate_and_update(self, **fields: Any) -> dict[str, Any]:
@@ -192,12 +198,16 @@ class FastPaths(CompiledSelects):
         return one[0], f"({one[1]} {_WORDS[word]} {other[1]})"
 
     def _learnt(self, field: Any) -> _Column | None:
-        if not lasting(field) or field.type in ("json", "array", "blob") or uniform(field) is not None:
+        if (
+            not is_mirrored_column(field)
+            or field.type in ("json", "array", "blob")
+            or uniform(field) is not None
+        ):
             return None
         column = self._columns[id(field)] = _Column(field)
         return column
 
-    def quick_select(self, query: Any, fields: tuple[Any, ...], attributes: dict[str, Any]) -> Rows | None:
+    def fast_select(self, query: Any, fields: tuple[Any, ...], attributes: dict[str, Any]) -> Rows | None:
         """Return the rows of a select by plain comparisons, or None where the fast path does not apply.
 
         Args:
@@ -216,26 +226,26 @@ class FastPaths(CompiledSelects):
             return None  # PyDAL's code raises it with the column's name
         if found is None:
             table, where = query.first.__dict__.get("_table"), ""
-            if table is None or not lasting(query.first) or not whole(query, table):
-                return self._quick_join(query, fields, attributes, session)
+            if table is None or not is_mirrored_column(query.first) or not matches_every_row(query, table):
+                return self._fast_join(query, fields, attributes, session)
         else:
             table, where = found
         shape = self.shape(fields or self.readable_of(table))
         if shape is None or (table._common_filter is not None and use_common_filters(query)):
             return None
-        if len(shape.tables) != 1 or shape.tables[0] is not table or not undressed(shape):
+        if len(shape.tables) != 1 or shape.tables[0] is not table or not needs_no_processing(shape):
             return None
         sql = self.one_table_sql(shape, where, attributes)
         context = shape.context
         raw = session.reading(session.execute(sql, context=context).fetchall, context)
         return shape.rows(self.db, raw)  # type: ignore[attr-defined]
 
-    def _quick_join(
+    def _fast_join(
         self, query: Any, fields: tuple[Any, ...], attributes: Mapping[str, Any], session: Any
     ) -> Rows | None:
         """Return the rows of several tables, by plain comparisons of columns with values and each other; or None."""
         shape = None if attributes or not fields else self.shape(fields)
-        if shape is None or not undressed(shape):
+        if shape is None or not needs_no_processing(shape):
             return None
         tables: dict[str, Any] = {}
         try:
@@ -276,7 +286,7 @@ class FastPaths(CompiledSelects):
         tables[other_column.table._tablename] = other_column.table
         return f"({column.sql} {sign} {other_column.sql})"
 
-    def quick_update(self, query: Any, values: Mapping[str, Any]) -> int | None:
+    def fast_update(self, query: Any, values: Mapping[str, Any]) -> int | None:
         """Update one table by plain comparisons; return how many rows were found, or None where it does not apply.
 
         Args:
@@ -311,7 +321,7 @@ class FastPaths(CompiledSelects):
         sql = self.dialect.update(table, sets, where)  # type: ignore[attr-defined]
         return int(session.execute(sql, context=context).rowcount)
 
-    def quick_insert(self, table: Any, values: Mapping[str, Any]) -> tuple[bool, Any]:
+    def fast_insert(self, table: Any, values: Mapping[str, Any]) -> tuple[bool, Any]:
         """Insert a row; return whether the fast path applied, and the key.
 
         Args:

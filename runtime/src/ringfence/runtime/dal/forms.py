@@ -16,11 +16,11 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
     """Validation and CSV import, mixed into the tables of a mirror."""
 
     _mirror: MirrorTable
-    _barred: Any
+    _denied_fields: Any
 
     def _validate_fields(self, fields: dict[str, Any], record: Any = None) -> tuple[Any, Any]:
         """Return the errors by field, and the values to store; validators receive the record's key, of any type."""
-        barred = self._barred["insert" if record is None else "update"]
+        barred = self._denied_fields["insert" if record is None else "update"]
         given = {name: value for name, value in fields.items() if name not in barred}
         errors, values = super()._validate_fields(
             given, {"id": self._record_key(record)} if record else record

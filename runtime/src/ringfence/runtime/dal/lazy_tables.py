@@ -32,12 +32,12 @@ class Maker:
         self._define = define
         self._link = link
         self._made = made
-        self.begin_anew()
+        self.reset_lock()
         _makers.add(self)
         self._complete: set[str] = set()
         self._targets, self._referrers = _references(mirror.tables)
 
-    def begin_anew(self) -> None:
+    def reset_lock(self) -> None:
         """Reset the state and the lock: in a forked child, no thread is left to finish or release them."""
         self._staged: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -139,7 +139,7 @@ _makers: "weakref.WeakSet[Maker]" = weakref.WeakSet()
 
 def _after_fork() -> None:
     for maker in list(_makers):
-        maker.begin_anew()
+        maker.reset_lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -39,7 +39,7 @@ class CompiledSelects:
             return self._shapes[key]
         except KeyError:
             pass
-        if not self.compiled or not all(map(lasting, fields)):
+        if not self.compiled or not all(map(is_mirrored_column, fields)):
             return None  # not cached: the id() of a short-lived object can be reused
         columns = ", ".join(str(field.sqlsafe) for field in fields)
         colnames = [str(self.expand(field, colnames=True)) for field in fields]  # type: ignore[attr-defined]
@@ -65,7 +65,7 @@ class CompiledSelects:
         if tables and (len(tables) > 1 or tables.get(table._tablename) is not table):
             return None
         scope = {"current_scope": [table._tablename], "parent_scope": []}
-        where = None if whole(query, table) else self.expand(query, query_env=scope)  # type: ignore[attr-defined]
+        where = None if matches_every_row(query, table) else self.expand(query, query_env=scope)  # type: ignore[attr-defined]
         return self.one_table_sql(shape, where, attributes)
 
     def one_table_sql(self, shape: Shape, where: Any, attributes: dict[str, Any]) -> str:
@@ -140,7 +140,7 @@ class CompiledSelects:
             cacheable: PyDAL's.
         """
         shape = self.shape(fields) if blob_decode and fields else None
-        if shape is None or not undressed(shape):
+        if shape is None or not needs_no_processing(shape):
             return super().parse(rows, fields, colnames, blob_decode, cacheable)  # type: ignore[misc]
         made: Rows = shape.rows(self.db, rows)  # type: ignore[attr-defined]
         made.colnames = colnames
@@ -154,7 +154,7 @@ class CompiledSelects:
             colnames: PyDAL's names of the columns.
         """
         shape = self.shape(fields)
-        if shape is not None and undressed(shape):
+        if shape is not None and needs_no_processing(shape):
             return shape.decode
         virtual, lazy, tmps = self._parse_expand_colnames(fields)  # type: ignore[attr-defined]
 
@@ -273,7 +273,7 @@ def refuse_join(word: str, given: Any) -> None:
             )
 
 
-def whole(query: Any, table: Any) -> bool:
+def matches_every_row(query: Any, table: Any) -> bool:
     """Return whether a query matches every row: None, or the `key != None` of `dal(table)` with a non-null key."""
     if query is None:
         return True
@@ -282,7 +282,7 @@ def whole(query: Any, table: Any) -> bool:
     return never_null and query.second is None and query.first is key and query.op.__name__ == "ne"
 
 
-def undressed(shape: Shape) -> bool:
+def needs_no_processing(shape: Shape) -> bool:
     """Return whether rows need no further processing: the tables have no virtual fields, the fields no `filter_out`."""
     for table in shape.tables:
         if table._virtual_fields or table._virtual_methods or table.virtualfields:
@@ -290,7 +290,7 @@ def undressed(shape: Shape) -> bool:
     return not any(field.filter_out for field in shape.fields)
 
 
-def lasting(field: Any) -> bool:
+def is_mirrored_column(field: Any) -> bool:
     """Return whether this is a field of a mirrored table itself: no expression, and not a field of an alias."""
     if not isinstance(field, Field):
         return False

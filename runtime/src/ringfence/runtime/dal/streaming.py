@@ -107,7 +107,7 @@ class StreamedRows(PlainData, IterRows):  # type: ignore[misc]  # pydal is untyp
 
     def close(self) -> None:
         """Skip the remaining rows; the stream is closed before the session's next statement."""
-        self._stream.let_go()
+        self._stream.discard()
 
 
 def next_count(rows: Sequence[Any]) -> int:

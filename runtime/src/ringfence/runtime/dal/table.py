@@ -39,7 +39,7 @@ class Table(Forms):
     """A table of the mirror, restricted to the columns and verbs that the account may use."""
 
     _mirror: MirrorTable
-    _barred: Mapping[str, frozenset[str]]
+    _denied_fields: Mapping[str, frozenset[str]]
     _relations: Mapping[str, str]
     _keyed_by_one: bool
     _frozen = False
@@ -102,7 +102,7 @@ class Table(Forms):
             UnknownName: for a name that is no field of the table.
             AccessDenied: for a field that the account may not insert.
         """
-        done, key = self._db._adapter.quick_insert(self, fields)
+        done, key = self._db._adapter.fast_insert(self, fields)
         return key if done else super().insert(**fields)
 
     def bulk_insert(self, items: Any) -> list[Any]:
@@ -405,7 +405,7 @@ class Table(Forms):
             raise AccessDenied(
                 f"{login} is not allowed to {verb} on {self._tablename}", login, verb, mirror.name
             )
-        barred = self._barred.get(verb)
+        barred = self._denied_fields.get(verb)
         if barred and (refused := [name for name in names if name in barred]):
             login = self._db._mirror.login
             told = f"{login} is not allowed to {verb} on {self._tablename}.{refused[0]}"
@@ -439,7 +439,7 @@ def table_class(mirror: MirrorTable, backend: Backend) -> type[Table]:
         "update": frozenset(column.field for column in columns if not column.updatable),
     }
     relations = {verb: backend.relation(mirror, verb) for verb in VERBS}
-    known: dict[str, Any] = {"_mirror": mirror, "_barred": barred, "_relations": relations}
+    known: dict[str, Any] = {"_mirror": mirror, "_denied_fields": barred, "_relations": relations}
     known["_keyed_by_one"] = len(mirror.primary_key) == 1 and mirror.primary_key[0] in mirror.columns
     if mirror.schema is None or len(set(relations.values())) == 1:
         return type("Table", (Table,), known)

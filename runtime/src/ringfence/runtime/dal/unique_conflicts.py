@@ -6,9 +6,7 @@ from typing import Any
 from ringfence.runtime.dal.upsert import insert_text
 
 
-def conflicting_inserts(
-    table: Any, key: Sequence[str], values: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
+def upsert_probes(table: Any, key: Sequence[str], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what each such statement of the engine is called, and its SQL; the account's privileges are not considered.
 
     Args:

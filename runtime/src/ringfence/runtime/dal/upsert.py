@@ -51,7 +51,7 @@ def upsert(
         changes = {}
     found = table._all_of({name: values[name] for name in key})
     if table._hooked("insert") or table._hooked("update"):
-        return _by_turns(table, key, values, changes, found)
+        return _update_or_insert(table, key, values, changes, found)
     inserted = plain_pairs(table, values, "default")
     if inserted is None:
         inserted = table._fields_and_values_for_insert(values).op_values()
@@ -63,12 +63,12 @@ def upsert(
         table._allowed("update", [field.name for field, _ in updated])
     clause = _clause(table, key, inserted, updated)
     if clause is None:
-        return _by_turns(table, key, values, changes, found)
+        return _update_or_insert(table, key, values, changes, found)
     # A key generated for the new record is not that of an existing one.
     known = [(field, value) for field, value in inserted if field.name in values]
     if updated or not _is_scoped(table):
         return _sent(table, inserted, known, clause, found)
-    return _sent(table, inserted, known, clause, found, unless=lambda: _unseen(table, key, found))
+    return _sent(table, inserted, known, clause, found, unless=lambda: _is_invisible(table, key, found))
 
 
 def update_else_insert(table: Any, query: Any, values: dict[str, Any]) -> tuple[bool, Any]:
@@ -130,7 +130,7 @@ def unless_kept(table: Any, query: Any, values: dict[str, Any]) -> dict[str, Any
     """
     asked = equalities(table, query) or {}
     staying = staying_fields(table, ())
-    barred = table._barred["update"]
+    barred = table._denied_fields["update"]
     return {
         name: value
         for name, value in values.items()
@@ -145,7 +145,7 @@ def _clause(table: Any, key: Iterable[str], inserted: Pairs, updated: Pairs) -> 
         return None
     if target != table._rname and any(isinstance(value, Expression) for _, value in updated):
         return None  # the fields' SQL names another relation than the one written to
-    barred, unread = table._barred["update"], table._barred["select"]
+    barred, unread = table._denied_fields["update"], table._denied_fields["select"]
     clause: str | None = adapter.backend.upsert(
         [_column(table[name]) for name in key],
         [f"{_column(field)}={adapter.store(value, field)}" for field, value in updated],
@@ -237,7 +237,7 @@ def _key_there(table: Any, found: Any) -> Any:
     return None if record is None else record[key.name]
 
 
-def _by_turns(
+def _update_or_insert(
     table: Any, key: tuple[str, ...], values: dict[str, Any], changes: dict[str, Any], found: Any
 ) -> Any:
     """Update the record if it exists, else insert it; try again when a concurrent writer was first."""
@@ -255,7 +255,7 @@ def _by_turns(
             if changes and table._db(found).update(**changes):
                 return _key(table, values, found)
             if tried == _TRIES - 1 or (not changes and table._db(found).isempty()):
-                if _meets_hidden(table, key, changes, found, error):
+                if _conflicts_with_invisible(table, key, changes, found, error):
                     raise _outside(table) from error.__cause__
                 raise
     return None
@@ -278,17 +278,19 @@ def _is_scoped(table: Any) -> bool:
     return any(verb.scope is not None for verb in table._mirror.verbs.values())
 
 
-def _meets_hidden(
+def _conflicts_with_invisible(
     table: Any, key: tuple[str, ...], changes: dict[str, Any], found: Any, error: UniqueViolation
 ) -> bool:
     """Return whether the record with the key is outside the account's scope; an update was tried before."""
     deciding = {column.name for column in table._mirror.columns.values() if column.field in key}
     return (
-        _is_scoped(table) and set(error.columns) == deciding and bool(changes or _unseen(table, key, found))
+        _is_scoped(table)
+        and set(error.columns) == deciding
+        and bool(changes or _is_invisible(table, key, found))
     )
 
 
-def _unseen(table: Any, key: tuple[str, ...], found: Any) -> bool:
+def _is_invisible(table: Any, key: tuple[str, ...], found: Any) -> bool:
     """Return whether an existing record is invisible to the account, even to a locking read of the current rows."""
     verbs = table._mirror.verbs
     looks = (False, True) if "update" in verbs else (False,)

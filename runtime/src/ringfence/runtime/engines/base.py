@@ -75,7 +75,7 @@ class RowSource(Protocol):
         """
         ...
 
-    def disturbed_by(self, sql: str) -> bool:
+    def conflicts_with(self, sql: str) -> bool:
         """Return whether this statement cannot run in the same session before the last row has been read."""
         ...
 
@@ -106,7 +106,7 @@ class Backend(Protocol):
     def __init__(self, settings: Settings, mirror: Mirror) -> None: ...
 
     @staticmethod
-    def sent(value: Any) -> Any:
+    def to_driver(value: Any) -> Any:
         """Convert a parameter of the program's own SQL to what the driver accepts.
 
         Raises:

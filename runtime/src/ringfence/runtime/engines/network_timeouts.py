@@ -155,7 +155,7 @@ class Bounded:
         _watcher.end(self)
         if self.passed:
             if error is not None:
-                error.ringfence_silent = True  # type: ignore[attr-defined]  # read by `translate`
+                error.ringfence_timed_out = True  # type: ignore[attr-defined]  # read by `translate`
             else:  # the answer arrived as the socket was shut down: the connection cannot be used again
                 self.connection.close()
 

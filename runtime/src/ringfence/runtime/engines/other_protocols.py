@@ -112,4 +112,4 @@ class ServerCache:
         return found
 
 
-known = ServerCache()
+server_cache = ServerCache()

@@ -12,20 +12,20 @@ class Watchdog:
         seconds: the time limit.
     """
 
-    def __init__(self, bite: Callable[[], object], seconds: float) -> None:
+    def __init__(self, on_timeout: Callable[[], object], seconds: float) -> None:
         self._lock = threading.Lock()
         self._running = True
-        self._bitten = False
-        self._bite = bite
-        self._timer = threading.Timer(seconds, self._wake)
+        self._fired = False
+        self._on_timeout = on_timeout
+        self._timer = threading.Timer(seconds, self._fire)
         self._timer.daemon = True
         self._timer.start()
 
-    def _wake(self) -> None:
+    def _fire(self) -> None:
         with self._lock:
             if self._running:
-                self._bitten = True
-                self._bite()
+                self._fired = True
+                self._on_timeout()
 
     def stop(self) -> bool:
         """Disarm the timer after the statement; waits for a `bite` in progress.
@@ -36,4 +36,4 @@ class Watchdog:
         self._timer.cancel()
         with self._lock:
             self._running = False
-            return self._bitten
+            return self._fired

@@ -7,7 +7,7 @@ from typing import Any
 
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import reading
-from ringfence.runtime.mirror.parts import (
+from ringfence.runtime.mirror.model import (
     CONSTRAINT_KINDS,
     DEFAULT_KINDS,
     FORMAT,

@@ -5,7 +5,19 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from ringfence.runtime.errors import BadMirror
-from ringfence.runtime.mirror.parts import (
+from ringfence.runtime.mirror.checks import (
+    InvalidMirror,
+    check_keys,
+    conditions,
+    default,
+    describe,
+    scope,
+    storable_text,
+    text,
+    texts,
+    typed,
+)
+from ringfence.runtime.mirror.model import (
     CONSTRAINT_KINDS,
     FORMAT,
     TABLE_KINDS,
@@ -15,18 +27,6 @@ from ringfence.runtime.mirror.parts import (
     ForeignKey,
     Table,
     Verb,
-)
-from ringfence.runtime.mirror.values import (
-    InvalidMirror,
-    conditions,
-    default,
-    describe,
-    known,
-    scope,
-    storable_text,
-    text,
-    texts,
-    typed,
 )
 
 _T = TypeVar("_T")
@@ -134,7 +134,7 @@ def _mirror(value: Any) -> dict[str, Any]:
             f"is {describe(found) if 'format' in value else 'missing'}, and this runtime reads {FORMAT}",
             "format",
         )
-    top = known(value, *_TOP)
+    top = check_keys(value, *_TOP)
     tables = _named(top["tables"], _table, "tables")
     if not tables:
         raise InvalidMirror("is empty: the manifest gives this service no table and no view", "tables")
@@ -157,7 +157,7 @@ def _or_null(value: Any, key: str) -> str | None:
 
 
 def _table(key: str, value: Any) -> Table:
-    given = known(value, *_TABLE)
+    given = check_keys(value, *_TABLE)
     kind = given.get("kind", "table")
     if kind not in TABLE_KINDS:
         raise InvalidMirror(f"must be one of {', '.join(TABLE_KINDS)}, and is {describe(kind)}", "kind")
@@ -181,7 +181,7 @@ def _table(key: str, value: Any) -> Table:
 
 
 def _column(name: str, value: Any) -> Column:
-    given = known(value, *_COLUMN)
+    given = check_keys(value, *_COLUMN)
     kind, params = typed(given)
     for flag in _FLAGS:
         if given[flag] is not True and given[flag] is not False:
@@ -213,7 +213,7 @@ def _column(name: str, value: Any) -> Column:
 
 
 def _constraint(name: str, value: Any) -> Constraint:
-    given = known(value, *_CONSTRAINT)
+    given = check_keys(value, *_CONSTRAINT)
     kind = given["kind"]
     if kind not in CONSTRAINT_KINDS:
         raise InvalidMirror(f"is a kind this runtime does not know: {describe(kind)}", "kind")
@@ -234,7 +234,7 @@ def _foreign_keys(value: Any) -> tuple[ForeignKey, ...]:
 
 
 def _foreign_key(value: Any) -> ForeignKey:
-    given = known(value, *_FOREIGN_KEY)
+    given = check_keys(value, *_FOREIGN_KEY)
     columns, references = texts(given["columns"], "columns"), texts(given["references"], "references")
     if not columns or len(columns) != len(references):
         raise InvalidMirror("must name as many columns as it refers to", "columns")
@@ -251,7 +251,7 @@ def _foreign_key(value: Any) -> ForeignKey:
 def _verb(name: str, value: Any) -> Verb:
     if name not in VERBS:
         raise InvalidMirror(f"is no verb; the verbs are {', '.join(VERBS)}")
-    given = known(value, *_VERB)
+    given = check_keys(value, *_VERB)
     if not given:
         return Verb()
     return Verb(

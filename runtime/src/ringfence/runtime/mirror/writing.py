@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from ringfence.runtime.mirror.parts import FORMAT, VERBS, Column, ForeignKey, Table, Verb
+from ringfence.runtime.mirror.model import FORMAT, VERBS, Column, ForeignKey, Table, Verb
 
 if TYPE_CHECKING:
     from ringfence.runtime.mirror.mirror import Mirror

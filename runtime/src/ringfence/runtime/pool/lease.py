@@ -13,7 +13,7 @@ from typing import Any
 from ringfence.runtime.settings import Host
 
 CLOSING_SECONDS = 10.0
-"""How long a thread may take to close a connection before `Books.mend` has it closed again."""
+"""How long a thread may take to close a connection before `PoolState.repair` has it closed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Lease:
             lease that only `Pool.release` and `Pool.give_up` end.
     """
 
-    __slots__ = ("_bell", "busy", "keeper", "name", "over", "pooled", "since")
+    __slots__ = ("_wakeup", "busy", "keeper", "name", "over", "pooled", "since")
 
     def __init__(self, name: str, keeper: "weakref.ref[Any] | None" = None) -> None:
         self.name = name
@@ -64,7 +64,7 @@ class Lease:
         self.over = False
         self.busy = False
         """Whether an exception interrupted the caller while the server may have been running its statement."""
-        self._bell: Any = None
+        self._wakeup: Any = None
 
     @property
     def connection(self) -> Any:
@@ -78,19 +78,19 @@ class Lease:
 
     # A plain lock wakes the waiter: threading.Event is Python code, and an exception inside it leaves its lock held.
 
-    def join(self) -> None:
+    def enter_queue(self) -> None:
         """Prepare to wait in the queue."""
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
 
     def wait(self, seconds: float) -> bool:
         """Wait for `ring`, at most `seconds`; returns False if it was not called in that time."""
-        return bool(self._bell.acquire(timeout=max(0.0, seconds)))
+        return bool(self._wakeup.acquire(timeout=max(0.0, seconds)))
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the waiting caller; a second call before it wakes has no effect."""
         with contextlib.suppress(RuntimeError):
-            self._bell.release()
+            self._wakeup.release()
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +110,7 @@ class Pooled:
     lease: Lease | None = None
     closing: float = 0.0
 
-    def retire(self) -> None:
+    def mark_closing(self) -> None:
         """Assign the connection to a lease of the pool itself, so that it is not lent again before it is closed."""
         self.closing = time.monotonic()
         lease = Lease("the pool, which closes it")
@@ -121,7 +121,7 @@ class Pooled:
 class PoolState:
     """The pool's bookkeeping: all connections, the idle ones, the waiting callers and those that open a connection.
 
-    One lock protects it. Each change is ordered so that an exception between any two steps leaves a state that `mend`
+    One lock protects it. Each change is ordered so that an exception between any two steps leaves a state that `repair`
     can repair: `everyone` contains every open connection, and the lease on each says who holds it.
     """
 
@@ -139,7 +139,7 @@ class PoolState:
         self.closed = False
 
     @property
-    def room(self) -> bool:
+    def has_capacity(self) -> bool:
         """Whether another connection may be opened. The caller holds the lock."""
         return len(self.everyone) + len(self.opening) < self.size
 
@@ -179,24 +179,24 @@ class PoolState:
                 return pooled
         return None
 
-    def rest(self, pooled: Pooled, lease: Lease) -> None:
+    def make_idle(self, pooled: Pooled, lease: Lease) -> None:
         """Make a connection idle, and serve the first waiting caller. The caller holds the lock."""
         lease.pooled = None
         pooled.lease = None
         self.idle.append(pooled)
         if self.waiters:
-            self.serve()
+            self.serve_waiters()
 
-    def serve(self) -> None:
+    def serve_waiters(self) -> None:
         """Give waiting callers, in order, an idle connection or permission to open one. The caller holds the lock."""
         while self.waiters and not self.closed:
             lease = self.waiters[0]
             if lease.pooled is None and lease not in self.opening and self.claim(lease) is None:
-                if not self.room:
+                if not self.has_capacity:
                     return
                 self.opening.add(lease)
             del self.waiters[0]
-            lease.ring()
+            lease.wake()
 
     def opened_one(self, pooled: Pooled, lease: Lease) -> None:
         """Record a connection that the lease had permission to open. The caller holds the lock."""
@@ -214,15 +214,15 @@ class PoolState:
         pooled = lease.pooled or next((each for each in self.everyone if each.lease is lease), None)
         return pooled if pooled is not None and pooled.lease is lease else None
 
-    def strike(self, pooled: Pooled) -> None:
+    def remove(self, pooled: Pooled) -> None:
         """Remove a closed connection and serve the first waiting caller. The caller holds the lock."""
         self.everyone.discard(pooled)
         if pooled in self.idle:
             self.idle.remove(pooled)
-        self.serve()
+        self.serve_waiters()
 
-    def mend(self) -> list[Pooled]:
-        """Repair the books after exceptions; returns connections of lost leases to close. The caller holds the lock."""
+    def repair(self) -> list[Pooled]:
+        """Repair the state after exceptions; returns connections of lost leases to close. The caller holds the lock."""
         now = time.monotonic()
         found: list[Pooled] = []
         for pooled in list(self.everyone):
@@ -240,5 +240,5 @@ class PoolState:
                 found.append(pooled)
         for lease in [each for each in (*self.opening, *self.waiters) if each.lost]:
             self.leave(lease)
-        self.serve()
+        self.serve_waiters()
         return found

@@ -48,10 +48,10 @@ class Pool:
         _pools.add(self)
 
     def _reset(self) -> None:
-        self._books = PoolState(self.options.size)
-        self._doubted = 0.0
+        self._state = PoolState(self.options.size)
+        self._verify_before = 0.0
         self._watch = CredentialsWatch(self._settings)
-        self._tending: Any = None
+        self._evictor_stop: Any = None
 
     def acquire(self, holder: str, wait: float | None = None) -> Lease:
         """Borrow a tested connection until `release`.
@@ -87,10 +87,10 @@ class Pool:
         lease.since = now = time.monotonic()
         try:
             self._see_rotation()
-            pooled = self._take(lease)
+            pooled = self._claim_or_queue(lease)
             if pooled is None:
                 pooled = self._wait_or_open(lease, now + (self.options.wait if wait is None else wait))
-            if not self._fit(pooled):
+            if not self._is_usable(pooled):
                 pooled = self._replace(pooled, lease)
             return pooled.connection
         except BaseException:
@@ -104,37 +104,37 @@ class Pool:
             lease: the lease that holds the connection.
             broken: whether to close the connection; required if it may still be in a transaction.
         """
-        pooled, books = lease.pooled, self._books
+        pooled, state = lease.pooled, self._state
         if pooled is None or lease.over:
             return
         now = time.monotonic()
         if broken:
             # The same cause may have broken the others, so they are tested before they are lent again.
-            self._doubted = now
+            self._verify_before = now
         try:
-            with books.lock:
-                if pooled.lease is not lease or pooled not in books.everyone:  # borrowed before a fork
+            with state.lock:
+                if pooled.lease is not lease or pooled not in state.everyone:  # borrowed before a fork
                     return
-                keep = not (broken or books.closed or self._opener.outdated(pooled, now))
+                keep = not (broken or state.closed or self._opener.outdated(pooled, now))
                 if keep:
                     pooled.idle_since = now
-                    books.rest(pooled, lease)
+                    state.make_idle(pooled, lease)
                 else:
-                    pooled.retire()
+                    pooled.mark_closing()
             if not keep:
                 self._close(pooled)
-            elif self._tending is None:
-                self._tend()
+            elif self._evictor_stop is None:
+                self._start_evictor()
         except BaseException:
-            self.mend()
+            self.repair()
             raise
 
     def give_up(self, lease: Lease) -> None:
         """Take back whatever a lease holds; its connection is aborted, because its state is unknown."""
         lease.over = True
-        with self._books.lock:
-            pooled = self._books.leave(lease)
-            self._books.serve()
+        with self._state.lock:
+            pooled = self._state.leave(lease)
+            self._state.serve_waiters()
         if pooled is not None:
             pooled.closing = time.monotonic()
             self._abort(pooled, lease)
@@ -142,33 +142,33 @@ class Pool:
     def give_up_async(self, lease: Lease) -> None:
         """Do as `give_up`; safe at any point of the program, such as during garbage collection."""
         lease.over = True
-        lock: Any = self._books.lock
-        if not lock._is_owned():  # otherwise `mend` recovers the lease
+        lock: Any = self._state.lock
+        if not lock._is_owned():  # otherwise `repair` recovers the lease
             self.give_up(lease)
 
     def break_connection(self, lease: Lease) -> None:
         """Break the connection of a lease from another thread, so that a caller waiting on it gets an error at once."""
-        with self._books.lock:
+        with self._state.lock:
             pooled = lease.pooled
             if pooled is not None and pooled.lease is lease:
                 self._backend.shut_down_socket(pooled.connection)
 
-    def mend(self) -> None:
-        """Repair the books after interrupts, and close connections whose holder no longer exists."""
-        with self._books.lock:
-            found = self._books.mend()
+    def repair(self) -> None:
+        """Repair the state after interrupts, and close connections whose holder no longer exists."""
+        with self._state.lock:
+            found = self._state.repair()
         for pooled in found:
             log.warning("a connection was left behind by an exception: it is closed")
             self._abort(pooled, pooled.lease)
 
     def stats(self) -> PoolStats:
         """Return the pool's statistics."""
-        self.mend()
-        return self._books.stats()
+        self.repair()
+        return self._state.stats()
 
     def holders(self) -> list[Holder]:
         """Return who holds a connection now, longest first."""
-        return self._books.holders()
+        return self._state.holders()
 
     def close(self, deadline: float = 10.0) -> None:
         """Close the pool: lend no more connections, wait for those in use, and close them.
@@ -177,21 +177,21 @@ class Pool:
             deadline: how long to wait for running sessions, in seconds; after that their statements are cancelled, and
                 their connections are closed when they are returned.
         """
-        books = self._books
-        with books.lock:
-            books.closed = True
-            for lease in books.waiters:
-                lease.ring()
-            books.waiters.clear()
-            if self._tending is not None and self._tending.locked():
-                self._tending.release()
+        state = self._state
+        with state.lock:
+            state.closed = True
+            for lease in state.waiters:
+                lease.wake()
+            state.waiters.clear()
+            if self._evictor_stop is not None and self._evictor_stop.locked():
+                self._evictor_stop.release()
         self._close_idle()
         until = time.monotonic() + deadline
-        while (books.everyone or books.opening) and time.monotonic() < until:
+        while (state.everyone or state.opening) and time.monotonic() < until:
             time.sleep(0.01)
-            self.mend()
-        with books.lock:
-            left = list(books.everyone)
+            self.repair()
+        with state.lock:
+            left = list(state.everyone)
         for pooled in left:
             log.warning(
                 "the pool is closed while %s still holds a connection: its statement is cancelled",
@@ -202,29 +202,29 @@ class Pool:
 
     # -- borrowing
 
-    def _take(self, lease: Lease) -> Pooled | None:
+    def _claim_or_queue(self, lease: Lease) -> Pooled | None:
         """Return an idle connection; or None after giving permission to open one, or a position in the queue."""
-        books = self._books
-        with books.lock:
+        state = self._state
+        with state.lock:
             if self._unsafe_fork:
                 raise InterfaceError(
                     "this process was forked while a session was open, which SQLite does not survive: fork outside "
                     "sessions, or make a new process instead"
                 )
-            if books.closed:
+            if state.closed:
                 raise PoolClosed("the database is closed: make a new Database")
-            if not books.waiters and (pooled := books.claim(lease)) is not None:
+            if not state.waiters and (pooled := state.claim(lease)) is not None:
                 return pooled
-            if not books.waiters and books.room:
-                books.opening.add(lease)
+            if not state.waiters and state.has_capacity:
+                state.opening.add(lease)
                 return None
-            lease.join()
-            books.waiters.append(lease)
-            books.waits += 1
+            lease.enter_queue()
+            state.waiters.append(lease)
+            state.waits += 1
         return None
 
     def _wait_or_open(self, lease: Lease, deadline: float) -> Pooled:
-        if lease not in self._books.opening:
+        if lease not in self._state.opening:
             given = self._wait(lease, deadline)
             if given is not None:
                 return given
@@ -232,55 +232,58 @@ class Pool:
 
     def _wait(self, lease: Lease, deadline: float) -> Pooled | None:
         """Wait for a connection and return it, or None if the lease may open one instead."""
-        books, started = self._books, time.monotonic()
-        self.mend()
+        state, started = self._state, time.monotonic()
+        self.repair()
         while True:
             rung = lease.wait(min(_LOOK_SECONDS, deadline - time.monotonic()))
             if not rung:
-                self.mend()
+                self.repair()
             now = time.monotonic()
-            with books.lock:
-                if lease.pooled is not None or lease in books.opening:
-                    books.wait_seconds += now - started
+            with state.lock:
+                if lease.pooled is not None or lease in state.opening:
+                    state.wait_seconds += now - started
                     return lease.pooled
-                if books.closed:
+                if state.closed:
                     raise PoolClosed("the database was closed while this session waited for a connection")
                 if now >= deadline:
-                    books.wait_seconds += now - started
-                    books.leave(lease)
+                    state.wait_seconds += now - started
+                    state.leave(lease)
                     break
-        raise PoolExhausted(who_holds(books.holders(), books.size, now - started))
+        raise PoolExhausted(who_holds(state.holders(), state.size, now - started))
 
     # -- opening and closing
 
     def _open(self, lease: Lease) -> Pooled:
         """Open a connection that the lease has permission to open; no lock is held meanwhile."""
         pooled = self._opener.open(lease)
-        with self._books.lock:
-            self._books.opened_one(pooled, lease)
+        with self._state.lock:
+            self._state.opened_one(pooled, lease)
         self._opener.logged_in = True
         return pooled
 
-    def _fit(self, pooled: Pooled) -> bool:
+    def _is_usable(self, pooled: Pooled) -> bool:
         if pooled.idle_since == pooled.born:  # just opened
             return True
         now = time.monotonic()
         if self._opener.outdated(pooled, now) or not self._backend.usable(pooled.connection):
             return False
-        if now - pooled.idle_since < self.options.check_after_idle and pooled.idle_since > self._doubted:
+        if (
+            now - pooled.idle_since < self.options.check_after_idle
+            and pooled.idle_since > self._verify_before
+        ):
             return True
         if not self._backend.recently_unresponsive(pooled.host) and self._backend.alive(pooled.connection):
             return True
-        self._doubted = now
+        self._verify_before = now
         return False
 
     def _replace(self, pooled: Pooled, lease: Lease) -> Pooled:
         """Replace a connection that is no longer usable by a new one; the lease keeps its share of the limit."""
         self._backend.close(pooled.connection)
-        books = self._books
-        with books.lock:
-            books.opening.add(lease)
-            books.everyone.discard(pooled)
+        state = self._state
+        with state.lock:
+            state.opening.add(lease)
+            state.everyone.discard(pooled)
             lease.pooled = None
         return self._open(lease)
 
@@ -289,8 +292,8 @@ class Pool:
         try:
             self._backend.close(pooled.connection)
         finally:
-            with self._books.lock:
-                self._books.strike(pooled)
+            with self._state.lock:
+                self._state.remove(pooled)
 
     def _abort(self, pooled: Pooled, lease: Lease | None) -> None:
         """Close without the protocol's farewell; if a statement may still run, a thread cancels it first."""
@@ -303,37 +306,37 @@ class Pool:
                 pass
             else:
                 return
-        self._hang_up(pooled)
+        self._abort_now(pooled)
 
     def _stop(self, pooled: Pooled) -> None:
         try:
             self._backend.cancel(pooled.connection)
         finally:
-            self._hang_up(pooled)
+            self._abort_now(pooled)
 
-    def _hang_up(self, pooled: Pooled) -> None:
+    def _abort_now(self, pooled: Pooled) -> None:
         try:
             self._backend.abort(pooled.connection)
         finally:
-            with self._books.lock:
-                self._books.strike(pooled)
+            with self._state.lock:
+                self._state.remove(pooled)
 
     # -- idle connections
 
-    def _tend(self) -> None:
+    def _start_evictor(self) -> None:
         """Start the thread that closes idle connections; it ends with the pool."""
-        with self._books.lock:
-            if self._tending is not None or self._books.closed:
+        with self._state.lock:
+            if self._evictor_stop is not None or self._state.closed:
                 return
-            self._tending = end = threading.Lock()
+            self._evictor_stop = end = threading.Lock()
             end.acquire()
         pause = max(0.05, min(30.0, self.options.max_idle / 4, self.options.max_lifetime / 4))
         try:
             arguments = (weakref.ref(self), end, pause)
             threading.Thread(target=keep_evicting, args=arguments, name="ringfence-pool", daemon=True).start()
         except BaseException:  # the next `release` tries again
-            if self._tending is end:
-                self._tending = None
+            if self._evictor_stop is end:
+                self._evictor_stop = None
             if end.locked():
                 end.release()
             raise
@@ -341,28 +344,28 @@ class Pool:
     def evict(self) -> None:
         """Close connections that were idle too long, have expired, or were opened with an earlier login."""
         self._see_rotation()
-        self.mend()
+        self.repair()
         self._close_idle(self.options.max_idle)
 
     def _close_idle(self, seconds: float = 0.0) -> None:
         """Close idle connections: those idle for `seconds` or outdated, or all if the pool is closed."""
-        now, books = time.monotonic(), self._books
+        now, state = time.monotonic(), self._state
         out: list[Pooled] = []
         try:
-            with books.lock:
+            with state.lock:
                 out += [
                     each
-                    for each in books.idle
-                    if books.closed or now - each.idle_since >= seconds or self._opener.outdated(each, now)
+                    for each in state.idle
+                    if state.closed or now - each.idle_since >= seconds or self._opener.outdated(each, now)
                 ]
                 for pooled in out:
-                    pooled.retire()
-                    books.idle.remove(pooled)
+                    pooled.mark_closing()
+                    state.idle.remove(pooled)
             for pooled in out:
                 self._close(pooled)
         except BaseException:
             for pooled in out:
-                self._hang_up(pooled)
+                self._abort_now(pooled)
             raise
 
     def _see_rotation(self) -> None:
@@ -381,8 +384,8 @@ class Pool:
 
     def after_fork(self) -> None:
         """Start with an empty pool in the child, without touching the parent's connections."""
-        _inherited.append(self._books)
-        if any(each.lease for each in self._books.everyone) and not self._backend.survives_fork:
+        _inherited.append(self._state)
+        if any(each.lease for each in self._state.everyone) and not self._backend.survives_fork:
             self._unsafe_fork = True
         self._opener.fork()
         self._reset()

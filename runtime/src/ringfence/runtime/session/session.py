@@ -11,7 +11,7 @@ from ringfence.runtime.pool import Pool
 from ringfence.runtime.pool.options import caller
 from ringfence.runtime.pool.owner import Process, current_owner
 from ringfence.runtime.session.scopes import Scopes
-from ringfence.runtime.session.statements import leaves_traces, refuse_transaction_sql
+from ringfence.runtime.session.statements import may_leave_state, refuse_transaction_sql
 from ringfence.runtime.session.stream import Stream, Streams
 from ringfence.runtime.session.transaction import Transaction
 
@@ -36,7 +36,7 @@ class Session(Transaction):
 
     closed = False
     _cancelled = False
-    _traces = False
+    _may_leave_state = False
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Session(Transaction):
                 "end the session, or put what may fail into a nested `with db.session():`"
             ) from self._failed
 
-    def look_at(self, sql: str) -> None:
+    def check_sql(self, sql: str) -> None:
         """Check SQL of the program before it runs; if it may leave traces, the connection is closed after the session.
 
         Args:
@@ -79,8 +79,8 @@ class Session(Transaction):
         Raises:
             InterfaceError: a statement begins or ends a transaction, or changes a setting beyond it.
         """
-        if leaves_traces(sql, local_settings_end=self._backend.local_settings_end):
-            self._traces = True
+        if may_leave_state(sql, local_settings_end=self._backend.local_settings_end):
+            self._may_leave_state = True
 
     def execute(
         self,
@@ -110,7 +110,7 @@ class Session(Transaction):
         if self._scopes is not None:
             self._scopes.require(context, self.mode.scope)
         connection, backend = self.connection, self._backend
-        before = self._streams.make_way(sql) if self._streams is not None else ""
+        before = self._streams.prepare_for(sql) if self._streams is not None else ""
         sql = before + backend.statement(sql, self.mode)
         cursor = cursor or self._cursor
         if not self._begun:
@@ -123,18 +123,18 @@ class Session(Transaction):
         try:
             backend.execute(connection, cursor, sql, parameters, self.mode)
         except backend.driver_error as error:
-            raise self._doom(error, context) from error
+            raise self._fail(error, context) from error
         except RingfenceError as error:
             self._failed = error
             raise
         except BaseException as error:
             self._failed = None if interrupt_of(error, backend.driver_error) else _unsent(error)
             if self._failed is None:
-                self._cut_off(error)
+                self._interrupted(error)
                 raise
             raise self._failed from error
         if not backend.in_transaction(connection):
-            self._traces = True
+            self._may_leave_state = True
             self._failed = InterfaceError(
                 "the statement ended the session's transaction: what was done before it may be stored already; leave "
                 "COMMIT, ROLLBACK and what implies them to the session"
@@ -184,7 +184,7 @@ class Session(Transaction):
         if self.owner[0] is not Process.token:
             return  # a copy in a forked process: the connection belongs to the parent
         self._forget()
-        self._give_back(broken=self._traces or not self._unbound())
+        self._give_back(broken=self._may_leave_state or not self._unbound())
 
     def abandon(self) -> None:
         """End the session where `close` could not: its connection is closed, so the server rolls back."""
@@ -201,12 +201,13 @@ class Session(Transaction):
         with self._cancelling:
             connection = self._connection
             if connection is not None and not self.closed and not self._backend.cancel(connection):
-                self.sever()  # while holding the lock: a late cancel request must not hit the connection's next session
+                # Under the lock, because a late cancel request must not hit the connection's next session.
+                self.break_connection()
 
-    def sever(self) -> None:
+    def break_connection(self) -> None:
         """Break the connection from another thread: a running statement fails at once, and further ones are refused."""
         # Traces, because a driver that is idle at this moment does not notice the break.
-        self._cancelled = self._traces = True
+        self._cancelled = self._may_leave_state = True
         if self._lease is not None:
             self._pool.break_connection(self._lease)
 

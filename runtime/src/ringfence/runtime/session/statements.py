@@ -54,7 +54,7 @@ def refuse_transaction_sql(sql: str) -> None:
         )
 
 
-def leaves_traces(sql: str, *, local_settings_end: bool) -> bool:
+def may_leave_state(sql: str, *, local_settings_end: bool) -> bool:
     """Whether SQL of the program may leave something on the connection after the session.
 
     Args:
@@ -64,7 +64,7 @@ def leaves_traces(sql: str, *, local_settings_end: bool) -> bool:
     Raises:
         InterfaceError: a statement begins or ends a transaction, or changes a setting beyond it.
     """
-    look = _looked_at if len(sql) <= _SHORT else _looked_at.__wrapped__
+    look = _parsed if len(sql) <= _SHORT else _parsed.__wrapped__
     return look(sql, local_settings_end)
 
 
@@ -73,7 +73,7 @@ _SHORT = 2_000  # in characters; longer SQL usually contains values and does not
 
 # Parameters are positional, because the cache distinguishes positional from keyword arguments.
 @functools.lru_cache(maxsize=512)
-def _looked_at(sql: str, local_settings_end: bool) -> bool:
+def _parsed(sql: str, local_settings_end: bool) -> bool:
     bare = QUOTED.sub(" ", sql)
     # Search twice, because the name of a function may be quoted.
     left = any(map(_STAYS.search, (bare, QUOTED.sub(_name, sql))))

@@ -27,12 +27,12 @@ class Stream:
     def __init__(self, session: "Session", source: RowSource, depth: int, context: StatementContext) -> None:
         self.depth = depth
         self._reader: weakref.ref[Any] | None = None
-        self._let_go = False
+        self._discarded = False
         self._session = session
         self._source = source
         self._context = context
         self._run = functools.partial(session.execute, context=context)
-        self._era = session.era
+        self._transaction_number = session.transaction_number
         self._stored: deque[Any] | None = None
         self._read = False
         self._over: str | None = None
@@ -64,7 +64,7 @@ class Stream:
         if self._read and not stored:
             return []
         self._session.check_rows()
-        if self._over is None and self._era != self._session.era:
+        if self._over is None and self._transaction_number != self._session.transaction_number:
             self._over = "their transaction is over"
         if self._over is not None:
             raise InterfaceError(
@@ -86,20 +86,20 @@ class Stream:
     def done(self) -> bool:
         """Whether the engine's cursor is no longer needed."""
         unread = self._reader is not None and self._reader() is None
-        return self._read or self._let_go or unread or self._stored is not None
+        return self._read or self._discarded or unread or self._stored is not None
 
     def read_by(self, reader: object) -> None:
         """Let the session's next statement close the engine's cursor once the reader is collected."""
         # A weak reference and not `__del__`, because Python drops exceptions that are raised in `__del__`.
         self._reader = weakref.ref(reader)
 
-    def let_go(self) -> None:
+    def discard(self) -> None:
         """Give up the remaining rows: the session's next statement closes the engine's cursor."""
-        self._let_go = True
+        self._discarded = True
 
-    def disturbed_by(self, sql: str) -> bool:
+    def conflicts_with(self, sql: str) -> bool:
         """Whether the remaining rows must be read before this statement runs."""
-        return self._source.disturbed_by(sql)
+        return self._source.conflicts_with(sql)
 
     def store(self) -> None:
         """Read the remaining rows into memory."""
@@ -142,7 +142,7 @@ class Streams:
         self.open.append(stream)
         return stream, first
 
-    def make_way(self, sql: str) -> str:
+    def prepare_for(self, sql: str) -> str:
         """Prepare the open streams for a statement: store rows that it would disturb, and close finished streams.
 
         Args:
@@ -153,7 +153,7 @@ class Streams:
         """
         before = ""
         for stream in list(self.open):
-            if not stream.done and stream.disturbed_by(sql):
+            if not stream.done and stream.conflicts_with(sql):
                 stream.store()
             if stream.done:
                 self.open.remove(stream)

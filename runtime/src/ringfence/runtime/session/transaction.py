@@ -24,7 +24,7 @@ from ringfence.runtime.session.stream import Streams
 _SAVEPOINT = "ringfence_"
 # After these errors the server may have rolled back the whole transaction, savepoints included, and would then commit
 # each further statement by itself.
-_ENDS_ALL = (Conflict, Unavailable, TransactionTooLarge, CommitUnknown)
+_ENDS_TRANSACTION = (Conflict, Unavailable, TransactionTooLarge, CommitUnknown)
 
 
 class Transaction:
@@ -44,7 +44,7 @@ class Transaction:
     owner: Owner
     mode: Mode
     depth = 0  # how many nested sessions are open
-    era = 0  # how many transactions have ended
+    transaction_number = 0  # how many transactions have ended
     _streams: Streams | None = None
     _lease: Lease | None = None
     _connection: Any = None
@@ -107,14 +107,14 @@ class Transaction:
         try:
             return fetch()
         except self._backend.driver_error as error:
-            raise self._doom(error, context) from error
+            raise self._fail(error, context) from error
         except RingfenceError:
             raise
         except BaseException as error:
-            self._cut_off(error)
+            self._interrupted(error)
             raise
 
-    def _doom(self, error: Exception, context: StatementContext = NO_CONTEXT) -> BaseException:
+    def _fail(self, error: Exception, context: StatementContext = NO_CONTEXT) -> BaseException:
         """Mark the session as failed by a driver's error, and return the exception to raise.
 
         That is the translated error, or the foreign exception (such as a signal handler's) that the driver wrapped.
@@ -123,13 +123,13 @@ class Transaction:
         if interrupt is None and self._connection is not None:
             interrupt = self._backend.take_swallowed_exception(self._connection)
         if interrupt is not None:
-            self._cut_off(interrupt)
+            self._interrupted(interrupt)
             return interrupt
         translated = self._backend.translate(error, context)
         self._failed = translated
         return translated
 
-    def _cut_off(self, error: BaseException) -> None:
+    def _interrupted(self, error: BaseException) -> None:
         """Mark the session as failed and abort its connection after a foreign exception: its state is unknown."""
         if self._lease is not None:
             self._lease.busy = True
@@ -146,12 +146,12 @@ class Transaction:
         try:
             act()
         except self._backend.driver_error as error:
-            raise self._doom(error, context) from error
+            raise self._fail(error, context) from error
         except RingfenceError as error:
             self._failed = error
             raise
         except BaseException as error:
-            self._cut_off(error)
+            self._interrupted(error)
             raise
 
     def _start(self, context: StatementContext = NO_CONTEXT) -> Any:
@@ -201,7 +201,7 @@ class Transaction:
         self.depth = _depth_of(name)
 
     def _control(self, connection: Any, sql: str) -> None:
-        before = self._streams.make_way(sql) if self._streams is not None else ""
+        before = self._streams.prepare_for(sql) if self._streams is not None else ""
         self._guard(lambda: self._backend.control(connection, before + sql))
 
     def rollback_to(self, name: str) -> None:
@@ -218,7 +218,7 @@ class Transaction:
         try:
             self._undo(name, depth)
         except BaseException as error:
-            self._cut_off(error)
+            self._interrupted(error)
             raise
         finally:
             self.depth = depth
@@ -226,7 +226,7 @@ class Transaction:
     def _undo(self, name: str, depth: int) -> None:
         if self._connection is None or not self._begun or self.owner[0] is not Process.token:
             return
-        if isinstance(self._failed, _ENDS_ALL):
+        if isinstance(self._failed, _ENDS_TRANSACTION):
             return
         failed, self._failed = self._failed, None
         connection, backend = self._connection, self._backend
@@ -239,7 +239,7 @@ class Transaction:
             backend.control(connection, f"ROLLBACK TO SAVEPOINT {name}")
             backend.control(connection, f"RELEASE SAVEPOINT {name}")
         except backend.driver_error as error:
-            translated = self._doom(error)
+            translated = self._fail(error)
             if not isinstance(translated, RingfenceError):
                 raise translated from None
         except RingfenceError as error:
@@ -277,7 +277,7 @@ class Transaction:
             sent = True
             self._backend.commit(self.connection)
         except self._backend.driver_error as error:
-            translated = self._doom(error)
+            translated = self._fail(error)
             if sent and isinstance(self._failed, Unavailable) and not self.mode.read_only:
                 self._failed = CommitUnknown(
                     f"COMMIT was sent, and {self._failed}: what was done may or may not be stored"
@@ -292,10 +292,10 @@ class Transaction:
                 self._failed = CommitUnknown(
                     f"{type(error).__name__} cut off COMMIT: what was done may or may not be stored"
                 )
-            self._cut_off(error)
+            self._interrupted(error)
             raise
         self._begun = False
-        self.era += 1
+        self.transaction_number += 1
 
     def rollback(self) -> None:
         """Roll back to the last commit; the session can be used further.
@@ -310,7 +310,7 @@ class Transaction:
     def _forget(self) -> None:
         begun, self._begun = self._begun, False
         failed, self._failed = self._failed, None
-        self.era += 1
+        self.transaction_number += 1
         if self._connection is None:
             return
         connection, backend = self._connection, self._backend

@@ -7,7 +7,7 @@ from typing import Any
 
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings.addresses import BadAddress, Host, read_host, read_hosts, read_port
-from ringfence.runtime.settings.secret import Secret, named, unfit
+from ringfence.runtime.settings.secret import Secret, invalid_text, named
 from ringfence.runtime.settings.urls import TYPES, BadUrl, Url, read_url
 
 # DB_TYPE -> the default port; None for a database that is a file and has neither host nor login.
@@ -47,7 +47,7 @@ class Environment:
         self.env = {name: env[name] for name in _READ if env.get(name)}
         self.mistakes: list[str] = []
         for name, value in self.env.items():
-            if why := unfit(value):
+            if why := invalid_text(value):
                 self.mistakes.append(f"{name} {why}")
 
     def read(self) -> dict[str, Any]:

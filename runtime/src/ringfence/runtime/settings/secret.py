@@ -61,7 +61,7 @@ def without_urls(text: str, arguments: Iterable[str]) -> str:
     return text
 
 
-def unfit(text: str) -> str | None:
+def invalid_text(text: str) -> str | None:
     """Return why no database accepts this text, without showing any of it; None if it is acceptable."""
     if "\0" in text:
         return "holds a NUL character, which no database accepts"

@@ -8,7 +8,7 @@ from pathlib import Path
 from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings.addresses import Host
 from ringfence.runtime.settings.environment import Environment
-from ringfence.runtime.settings.secret import Credentials, Login, Secret, read_secret, unfit
+from ringfence.runtime.settings.secret import Credentials, Login, Secret, invalid_text, read_secret
 
 __all__ = ["Credentials", "Host", "Login", "Secret", "Settings"]
 
@@ -62,7 +62,7 @@ class Settings:
             given = self.credentials()
             login = given if isinstance(given, Login) else Login(self.user, Secret(given))
             for text in (login.user, login.password and login.password.reveal()):
-                if text and (why := unfit(text)):
+                if text and (why := invalid_text(text)):
                     raise BadSettings(f"what `credentials` gives {why}")
             return login
         if self.password_file is None:

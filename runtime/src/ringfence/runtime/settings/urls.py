@@ -91,7 +91,7 @@ def read_url(text: str) -> Url:
         raise BadUrl(f"begins with none of {', '.join(TYPES)}")
     before, _, query = rest.partition("?")
     authority, slash, path = before.partition("/")
-    if why := _astray(rest, authority, path, query, a_file=not _OPTIONS[db_type]):
+    if why := _suspicious(rest, authority, path, query, a_file=not _OPTIONS[db_type]):
         raise BadUrl(why)
     url = Url(db_type, _decoded(path, "the name of the database") if slash else None)
     login, at, address = authority.rpartition("@")
@@ -111,7 +111,7 @@ def read_url(text: str) -> Url:
     return url
 
 
-def _astray(rest: str, authority: str, path: str, query: str, *, a_file: bool) -> str | None:
+def _suspicious(rest: str, authority: str, path: str, query: str, *, a_file: bool) -> str | None:
     """Return a message if a character looks like part of a password or name that was not percent-encoded."""
     if any(character < " " or character == "\x7f" for character in rest):
         return "holds a control character, a line end say: in a password it is written with a percent sign"

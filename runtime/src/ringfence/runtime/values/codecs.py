@@ -28,14 +28,14 @@ class Codec:
     """Checks, writes and reads the values of one column.
 
     Attributes:
-        fit: returns the value to store, or raises DataError.
-        take: the same for comparisons; a value too long or too large is accepted, and matches nothing.
+        check: returns the value to store, or raises DataError.
+        check_compared: the same for comparisons; a value too long or too large is accepted, and matches nothing.
         literal: writes the result of either.
         decode: converts the driver's value; None where that is right already.
         expression: converts the result of an expression of this type, whose driver type may differ (a sum, an average).
         as_is: a Python condition on `{value}` and `UTC` under which the driver's value needs no decoding; generated
             code tests it before it calls `decode`.
-        uniform: normalizes the column in comparisons, where the engine compares stored text; None elsewhere.
+        normalized: normalizes the column in comparisons, where the engine compares stored text; None elsewhere.
     """
 
     check: Callable[[Any], Any]
@@ -185,51 +185,51 @@ def truth(value: Any) -> bool:
     return value != 0
 
 
-def floating_taken(fit: Callable[[Any], float]) -> Callable[[Any], float]:
+def compared_floating(check: Callable[[Any], float]) -> Callable[[Any], float]:
     """Return a check for comparisons that accepts text of a number as well.
 
     Args:
-        fit: the check for numbers.
+        check: the check for numbers.
     """
 
-    def take(value: Any) -> float:
+    def check_compared(value: Any) -> float:
         if not isinstance(value, str):
-            return fit(value)
+            return check(value)
         try:
-            return fit(float(value))
+            return check(float(value))
         except ValueError:
             raise DataError("the text is not a number") from None
 
-    return take
+    return check_compared
 
 
-def floating_codec(fit: Callable[[Any], float], decode: Callable[[Any], Any] | None = None) -> Make:
+def floating_codec(check: Callable[[Any], float], decode: Callable[[Any], Any] | None = None) -> Make:
     """Return the codec factory of floating-point numbers; unsigned columns refuse negative ones.
 
     Args:
-        fit: the check for numbers.
+        check: the check for numbers.
         decode: converts the driver's value; None where that is right already.
     """
 
     def make(params: Mapping[str, Any]) -> Codec:
-        store = values.not_negative(fit) if params.get("unsigned") else fit
-        return Codec(store, floating_taken(fit), number, decode, float)
+        store = values.not_negative(check) if params.get("unsigned") else check
+        return Codec(store, compared_floating(check), number, decode, float)
 
     return make
 
 
 def decimal_codec(params: Mapping[str, Any]) -> Codec:
     """Return the codec of decimals with the column's precision and scale."""
-    fit = values.bounded_decimal(params.get("precision"), params.get("scale"))
+    check = values.bounded_decimal(params.get("precision"), params.get("scale"))
     if params.get("unsigned"):
-        fit = values.not_negative(fit)
-    return Codec(fit, values.exact, fixed_point)
+        check = values.not_negative(check)
+    return Codec(check, values.exact, fixed_point)
 
 
 def enum_codec(params: Mapping[str, Any]) -> Codec:
     """Return the codec of an enum's labels."""
-    fit = values.choice(params)
-    return Codec(fit, fit, plain_text)
+    check = values.choice(params)
+    return Codec(check, check, plain_text)
 
 
 def finite(value: Any) -> float:
@@ -286,26 +286,26 @@ INTERVAL_AS_INTEGER = Codec(
 )
 
 
-def codec_for(table: Mapping[str, Make], type_name: str, params: Mapping[str, Any], place: str) -> Codec:
+def codec_for(table: Mapping[str, Make], type_name: str, params: Mapping[str, Any], column: str) -> Codec:
     """Return the codec of a column.
 
     Args:
         table: the backend's codecs.
         type_name: the portable type.
         params: its parameters in the mirror.
-        place: `table.column`, for the error.
+        column: `table.column`, for the error.
 
     Raises:
         BadMirror: when the backend does not have the type.
     """
     make = table.get(type_name)
     if make is None:
-        raise BadMirror(f"{place}: type {type_name} does not exist on this engine; make the mirrors again")
+        raise BadMirror(f"{column}: type {type_name} does not exist on this engine; make the mirrors again")
     codec = make(params)
     if "precision" in params and type_name in TIMES:
-        return replace(codec, check=narrow.whole_fraction(codec.check, params["precision"]))
+        return replace(codec, check=narrow.check_fraction(codec.check, params["precision"]))
     if "digits" in params:
-        return replace(codec, check=narrow.few_digits(codec.check, params["digits"]))
+        return replace(codec, check=narrow.check_digits(codec.check, params["digits"]))
     return codec
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from ringfence.runtime.errors import DataError
 from ringfence.runtime.values import values
-from ringfence.runtime.values.values import Fit
+from ringfence.runtime.values.values import Check
 
 
-def whole_fraction(fit: Fit, precision: int) -> Fit:
+def check_fraction(fit: Check, precision: int) -> Check:
     """Return a check for times with limited fractional seconds; the engine would truncate or round further digits.
 
     Args:
@@ -34,7 +34,7 @@ def whole_fraction(fit: Fit, precision: int) -> Fit:
 _SINGLE = struct.Struct("f")
 
 
-def few_digits(fit: Fit, digits: int) -> Fit:
+def check_digits(fit: Check, digits: int) -> Check:
     """Return a check for floats that single precision stores without a change of their decimal digits.
 
     Args:
@@ -61,7 +61,7 @@ def few_digits(fit: Fit, digits: int) -> Fit:
     return checked
 
 
-def exact_in_a_float(fit: Fit) -> Fit:
+def exact_in_a_float(fit: Check) -> Check:
     """Return a check for decimals of at most 15 digits, which a REAL column returns unchanged.
 
     Args:
@@ -83,7 +83,7 @@ _FLOAT_DIGITS = 15
 _EXACTLY = decimal.Context(prec=1000)
 
 
-def exact_length(length: int) -> Fit:
+def exact_length(length: int) -> Check:
     """Return a check for text of exactly this many characters: the server would pad shorter text with blanks."""
     bounded = values.bounded_text(length)
 
@@ -99,7 +99,7 @@ def exact_length(length: int) -> Fit:
     return fit
 
 
-def without_end_blanks(length: int | None) -> Fit:
+def without_end_blanks(length: int | None) -> Check:
     """Return a check for text that does not end in a blank, which the server would strip.
 
     Args:

@@ -44,9 +44,9 @@ def check_parameters(sql: str, given: Any, *, style: str, send: Send) -> Any:
         raise ArgumentError(
             f"parameters are a list, a tuple or a dict, and not a {type(given).__name__}: put a single one into a list"
         )
-    look = _looked_at if len(sql) <= _SHORT else _looked_at.__wrapped__
+    look = _parsed if len(sql) <= _SHORT else _parsed.__wrapped__
     if style == "pyformat" and (given or look(sql).anything):
-        look(sql).demand(given)
+        look(sql).check(given)
     elif given and style == "qmark" and _is_of_servers(QUOTED.sub(" ", sql)):
         raise ArgumentError("the marks of SQLite are ? and :name, and %s is those of the servers")
     if not given:
@@ -100,7 +100,7 @@ class _Marks:
         self.anything = re.search(r"%s(?!\w)|%\(\w+\)s", bare) is not None
         self.hint = "; ? is the mark of SQLite alone" if "?" in bare else ""
 
-    def demand(self, given: Sequence[Any] | Mapping[str, Any]) -> None:
+    def check(self, given: Sequence[Any] | Mapping[str, Any]) -> None:
         """Check that these parameters fit.
 
         Raises:
@@ -134,7 +134,7 @@ class _Marks:
 
 
 @functools.lru_cache(maxsize=512)
-def _looked_at(sql: str) -> _Marks:
+def _parsed(sql: str) -> _Marks:
     return _Marks(sql)
 
 

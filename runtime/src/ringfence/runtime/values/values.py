@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ringfence.runtime.errors import DataError
 
-Fit = Callable[[Any], Any]
+Check = Callable[[Any], Any]
 
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 UNLIMITED = 1 << 64
@@ -338,7 +338,7 @@ _ADDRESSES = (
 )
 
 
-def choice(params: Mapping[str, Any]) -> Fit:
+def choice(params: Mapping[str, Any]) -> Check:
     """Return the check of an enum, which accepts a label or an Enum member.
 
     Values read are always labels: the result must not depend on whether a service can import the models' class.
@@ -368,7 +368,7 @@ def choice(params: Mapping[str, Any]) -> Fit:
     return fit
 
 
-def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: int = UNLIMITED) -> Fit:
+def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: int = UNLIMITED) -> Check:
     """Return the check of integers that fit into a column.
 
     Args:
@@ -390,7 +390,7 @@ def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: 
     return fit
 
 
-def bounded_decimal(precision: int | None, scale: int | None) -> Fit:
+def bounded_decimal(precision: int | None, scale: int | None) -> Check:
     """Return the check of decimals that keep every digit with this precision and scale.
 
     Args:
@@ -413,7 +413,7 @@ def bounded_decimal(precision: int | None, scale: int | None) -> Fit:
     return fit
 
 
-def bounded_text(length: int | None, *, octets_count: bool = False) -> Fit:
+def bounded_text(length: int | None, *, octets_count: bool = False) -> Check:
     """Return the check of text with a maximum length.
 
     Args:
@@ -431,7 +431,7 @@ def bounded_text(length: int | None, *, octets_count: bool = False) -> Fit:
     return fit
 
 
-def not_negative(fit: Fit) -> Fit:
+def not_negative(fit: Check) -> Check:
     """Return a check that also refuses negative numbers.
 
     Args:
@@ -447,7 +447,7 @@ def not_negative(fit: Fit) -> Fit:
     return check
 
 
-def bounded_octets(length: int | None, *, fixed: bool = False) -> Fit:
+def bounded_octets(length: int | None, *, fixed: bool = False) -> Check:
     """Return the check of bytes with a maximum length.
 
     Args:

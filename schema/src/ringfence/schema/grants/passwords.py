@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringfence.runtime.errors import BadSettings
-from ringfence.runtime.settings.secret import Secret, read_secret, unfit
+from ringfence.runtime.settings.secret import Secret, invalid_text, read_secret
 from ringfence.schema.manifest.model import Account, PasswordSource
 
 _ITERATIONS = 4096  # what PostgreSQL itself uses
@@ -130,7 +130,7 @@ def _read(variable: str, env: Mapping[str, str]) -> Secret | str:
             return f"{variable}_FILE: {path}: is empty"
     if not value:
         return f"neither {variable} nor {variable}_FILE is set"
-    if why := unfit(value):
+    if why := invalid_text(value):
         return f"{variable}: {why}"
     return Secret(value)
 

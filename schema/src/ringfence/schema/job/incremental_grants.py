@@ -26,7 +26,7 @@ class PendingGrants:
     """The deployment, reduced to existing managed accounts and to the tables that the revision creates or extends."""
     models: Mapping[Table, frozenset[str]]
     """Those tables, each with the columns of its model."""
-    unfenced: frozenset[Table]
+    scopes_incomplete: frozenset[Table]
     """The tables with row scopes whose policies are missing or outdated."""
     held: frozenset[Privilege]
     """The privileges held before the revision that it leaves in force."""
@@ -51,7 +51,7 @@ class PendingGrants:
 
     def _made(self, connection: sa.Connection, fenced: bool) -> set[Privilege]:
         """Return the wanted privileges on tables that the revision created or extended."""
-        asked = self.models if fenced else self.models.keys() - self.unfenced
+        asked = self.models if fenced else self.models.keys() - self.scopes_incomplete
         there = {
             table: columns
             for table, columns in self.within.columns(connection, asked).items()

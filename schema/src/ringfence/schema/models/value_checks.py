@@ -5,7 +5,7 @@ from typing import Any
 
 from ringfence.runtime.values import values
 
-CHECKS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
+CHECKS: Mapping[str, Callable[[Mapping[str, Any]], values.Check]] = {
     "boolean": lambda params: values.boolean,
     "smallint": lambda params: values.bounded_integer(16, params),
     "integer": lambda params: values.bounded_integer(32, params),

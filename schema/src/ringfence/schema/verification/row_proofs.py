@@ -22,7 +22,7 @@ from ringfence.runtime import (
     RingfenceError,
     UsageError,
 )
-from ringfence.runtime.dal import conflicting_inserts
+from ringfence.runtime.dal import upsert_probes
 from ringfence.runtime.mirror import Column
 from ringfence.runtime.mirror import names as field_names
 from ringfence.schema.deployment import Deployment
@@ -346,9 +346,7 @@ class RowProver:
     ) -> list[tuple[str, str]]:
         known = {column.name: column.field for column in self._columns(table)}
         return list(
-            conflicting_inserts(
-                self._table(dal, table), [known[n] for n in unique], self._fields(table, may, row)
-            )
+            upsert_probes(self._table(dal, table), [known[n] for n in unique], self._fields(table, may, row))
         )
 
     def _insert_fields(self, dal: Any, table: sa.Table, may: set[str], row: Row) -> int:

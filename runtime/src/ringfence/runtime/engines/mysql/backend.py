@@ -13,16 +13,16 @@ from ringfence.runtime.engines.base import Limits, Mode, StatementContext
 from ringfence.runtime.engines.galera.flavour import GaleraFlavour
 from ringfence.runtime.engines.mariadb.flavour import MariaDBFlavour
 from ringfence.runtime.engines.mysql.closing import close_socket, quit_and_close
-from ringfence.runtime.engines.mysql.codecs import CODECS, Quoting, sent
+from ringfence.runtime.engines.mysql.codecs import CODECS, Quoting, to_driver
 from ringfence.runtime.engines.mysql.connection import IDENTITY, open_connection, verify
 from ringfence.runtime.engines.mysql.errors import (
     MISSING,
     READ_ONLY,
     UNUSABLE_NODE,
     connect_error,
+    got_no_answer,
     number_of,
     translate,
-    was_silent,
 )
 from ringfence.runtime.engines.mysql.flavour import MySQLFlavour
 from ringfence.runtime.engines.mysql.parameters import expand_lists
@@ -53,7 +53,7 @@ class MySQL:
     local_settings_end = False  # SET LOCAL is SET SESSION here
     replaces = True
     advance_sequence_insert: str | None = None
-    sent = staticmethod(sent)
+    to_driver = staticmethod(to_driver)
     driver_error: type[Exception] = pymysql.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:
@@ -85,7 +85,7 @@ class MySQL:
         except pymysql.Error as error:
             self.close(connection)
             self._note(error, host)
-            if was_silent(error):
+            if got_no_answer(error):
                 raise connect_error(error, self._settings, host) from error
             if number_of(error) == 1047:
                 raise errors.NotReady(
@@ -111,7 +111,7 @@ class MySQL:
 
     def _note(self, error: Exception, host: Host | None) -> None:
         """Remember the host of a broken connection if it did not answer."""
-        if was_silent(error):
+        if got_no_answer(error):
             self._silent.note(host)
 
     def recently_unresponsive(self, host: Host | None) -> bool:
@@ -299,7 +299,7 @@ class MySQL:
                 if same:
                     cursor.execute(f"KILL QUERY {int(connection.ringfence_id)}")
         except pymysql.Error as error:
-            return not was_silent(error)  # already closed
+            return not got_no_answer(error)  # already closed
         finally:
             self.close(killer)
         return bool(same)

@@ -266,7 +266,7 @@ _SENT: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 )
 
 
-def sent(value: Any) -> Any:
+def to_driver(value: Any) -> Any:
     """Convert a parameter of the program's own SQL; PyMySQL would send the `str()` of an unknown class.
 
     Args:
@@ -279,7 +279,7 @@ def sent(value: Any) -> Any:
         if isinstance(value, kind):
             return plain(value)
     if isinstance(value, list | tuple):
-        return items(value, sent)
+        return items(value, to_driver)
     raise parameters.unknown(value)
 
 

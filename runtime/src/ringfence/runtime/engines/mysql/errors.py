@@ -98,7 +98,7 @@ def number_of(error: Exception) -> int:
     return first if isinstance(first, int) else 0
 
 
-def was_silent(error: Exception) -> bool:
+def got_no_answer(error: Exception) -> bool:
     """Return whether no answer came within the timeout of the client or its operating system."""
     wire = _on_the_wire(error)
     return isinstance(wire, TimeoutError) or (isinstance(wire, OSError) and wire.errno in _UNREACHABLE)
@@ -162,7 +162,7 @@ def connect_error(error: Exception, settings: Settings, host: Host | None) -> er
         return errors.Unavailable(f"{target}: {_used_up(error)} ({code})")
     if isinstance(error, RuntimeError):
         return errors.NotReady(f"{target}: {error}", "misconfigured")
-    if was_silent(error):
+    if got_no_answer(error):
         return errors.Unavailable(
             f"{target}: no answer within {prompt_timeout(settings):g} s ({timeout_setting(settings)})"
         )
@@ -192,7 +192,7 @@ def translate(
         return errors.ArgumentError(
             f"the driver refused the statement{context.suffix}: its parameters do not fit it"
         )
-    told = _told(error, context, settings, mirror)
+    told = _translated(error, context, settings, mirror)
     if code in _UNIQUE:
         found = re.search(r"for key '[^']*'$", str(error.args[-1]))
         error.args = (code, f"Duplicate entry {found[0] if found else ''}".rstrip())
@@ -201,7 +201,7 @@ def translate(
     return told
 
 
-def _told(
+def _translated(
     error: Exception, context: StatementContext, settings: Settings, mirror: Mirror
 ) -> errors.RingfenceError:
     code = number_of(error)
@@ -243,7 +243,7 @@ def _by_class(error: Exception, where: str, settings: Settings) -> errors.Ringfe
 def _unanswered(error: Exception, where: str, settings: Settings) -> errors.RingfenceError | None:
     """Return the error for a connection whose server does not answer; None for any other error."""
     code = number_of(error)
-    if code in _OF_THE_CLIENT and was_silent(error):
+    if code in _OF_THE_CLIENT and got_no_answer(error):
         by_client = getattr(_on_the_wire(error), "errno", None) is None
         return errors.ConnectionLost(f"{no_answer_message(settings, where, by_client=by_client)} ({code})")
     return None
@@ -287,7 +287,7 @@ def _denied(
     if found := _COMMAND.match(said):
         if found["verb"] != "ANY":
             verb = found["verb"].lower()
-        table = _told_as(found["table"], settings, mirror)
+        table = _program_name(found["table"], settings, mirror)
         column = f".{found['column']}" if found["column"] else ""
         place = f" on {table}{column}"
     elif found := _THING.search(said):
@@ -298,7 +298,7 @@ def _denied(
     )
 
 
-def _told_as(quoted: str, settings: Settings, mirror: Mirror) -> str:
+def _program_name(quoted: str, settings: Settings, mirror: Mirror) -> str:
     """Return a table of the server's message by its name in the program, which may use it through a view."""
     *schema, name = (part.replace("``", "`") for part in quoted[1:-1].split("`.`"))
     for table in mirror.tables.values():

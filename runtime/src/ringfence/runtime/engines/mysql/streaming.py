@@ -38,7 +38,7 @@ class Unbuffered:
         """Read the next rows from the socket."""
         return list(self._cursor.fetchmany(count))
 
-    def disturbed_by(self, sql: str) -> bool:
+    def conflicts_with(self, sql: str) -> bool:
         """Return True: the connection accepts no other statement before the last row is read."""
         return True
 

@@ -14,7 +14,13 @@ from pymysql.connections import Connection
 from pymysql.constants import CR
 
 from ringfence.runtime.engines.network_timeouts import notice_dead_peers
-from ringfence.runtime.engines.other_protocols import MYSQL, POSTGRESQL, known, name_of, wrong_server_message
+from ringfence.runtime.engines.other_protocols import (
+    MYSQL,
+    POSTGRESQL,
+    name_of,
+    server_cache,
+    wrong_server_message,
+)
 from ringfence.runtime.interrupts import reraise_interrupt
 from ringfence.runtime.settings import Host, Settings
 
@@ -52,11 +58,11 @@ class TlsConnection(Connection):
             said = wire.recv(5, socket.MSG_PEEK)
         except TimeoutError as error:
             reraise_interrupt(error, pymysql.Error)
-        found = name_of(said) if len(said) == 5 else None if said else known.other_than(here, MYSQL)
+        found = name_of(said) if len(said) == 5 else None if said else server_cache.other_than(here, MYSQL)
         if found not in (None, MYSQL):
             raise NotMySQL(str(found))
         if said:
-            known.right(here, MYSQL)
+            server_cache.right(here, MYSQL)
         wire.settimeout(
             limit
         )  # the value the driver assumes; without a timeout, this limit still applies to the login

@@ -11,16 +11,16 @@ import psycopg2.extensions as ext
 from ringfence.runtime import errors
 from ringfence.runtime.engines.base import Limits, Mode, StatementContext
 from ringfence.runtime.engines.network_timeouts import Bounded, client_timeout, libpq_options, prompt_timeout
-from ringfence.runtime.engines.other_protocols import POSTGRESQL, known
+from ringfence.runtime.engines.other_protocols import POSTGRESQL, server_cache
 from ringfence.runtime.engines.postgresql.cancel import Canceller
-from ringfence.runtime.engines.postgresql.codecs import CODECS, TYPECASTERS, sent
+from ringfence.runtime.engines.postgresql.codecs import CODECS, TYPECASTERS, to_driver
 from ringfence.runtime.engines.postgresql.errors import MISSING, connect_error, translate
 from ringfence.runtime.engines.postgresql.literals import Quoting, setting_value
 from ringfence.runtime.engines.postgresql.session_settings import (
     FORMAT_QUERY,
     SCHEMA_QUERY,
     format_settings,
-    out_of_sight,
+    hidden_table_reason,
 )
 from ringfence.runtime.engines.postgresql.streaming import Portal
 from ringfence.runtime.engines.probes import probes
@@ -43,7 +43,7 @@ class PostgreSQL:
         "INSERT INTO {relation} ({columns}) SELECT {values} FROM generate_series(1, {count})"
         " ON CONFLICT DO NOTHING"
     )
-    sent = staticmethod(sent)
+    to_driver = staticmethod(to_driver)
     driver_error: type[Exception] = psycopg2.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:
@@ -104,7 +104,7 @@ class PostgreSQL:
 
     def _prepare(self, connection: Any) -> None:
         self._answered = (connection.info.host, connection.info.port)
-        known.right(Host(*self._answered), POSTGRESQL)
+        server_cache.right(Host(*self._answered), POSTGRESQL)
         connection.canceller = Canceller(connection)
         connection.autocommit = True
         for typecaster in TYPECASTERS:
@@ -345,7 +345,7 @@ class PostgreSQL:
 
     def why_not_found(self, connection: Any, name: str) -> str | None:
         """Return the reason if the table is in a schema that the account may not use or that its search_path lacks."""
-        return out_of_sight(name, self._ask(connection, SCHEMA_QUERY, (name,)))
+        return hidden_table_reason(name, self._ask(connection, SCHEMA_QUERY, (name,)))
 
     def column_leak(self) -> str | None:
         """Return None: it cannot."""

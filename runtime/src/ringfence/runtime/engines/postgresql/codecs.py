@@ -73,7 +73,7 @@ def _floating(params: Mapping[str, Any]) -> Codec:
         return f"'{value}'" if params.get("digits") else codecs.number(value, quote)
 
     fit = values.not_negative(values.floating) if params.get("unsigned") else values.floating
-    return Codec(fit, codecs.floating_taken(values.floating), literal, float, float)
+    return Codec(fit, codecs.compared_floating(values.floating), literal, float, float)
 
 
 def _string(params: Mapping[str, Any]) -> Codec:
@@ -175,7 +175,7 @@ def _element(value: str | None) -> str:
 _ARRAY_CASTS = {"float": "float8", "decimal": "numeric", "string": "varchar", "bytes": "bytea"}
 
 
-def sent(value: Any) -> Any:
+def to_driver(value: Any) -> Any:
     """Convert a parameter of the program's own SQL; lists become arrays, tuples are for IN.
 
     Args:
@@ -195,9 +195,9 @@ def sent(value: Any) -> Any:
             # psycopg2 adapts UUIDs only after something in the process, such as SQLAlchemy, has registered them.
             return str(value)
         case list():
-            return [sent(each) for each in value]
+            return [to_driver(each) for each in value]
         case tuple() if not hasattr(value, "getquoted"):
-            return tuple(sent(each) for each in value)
+            return tuple(to_driver(each) for each in value)
     try:
         ext.adapt(value)
     except psycopg2.ProgrammingError:

@@ -10,7 +10,7 @@ from ringfence.runtime import errors
 from ringfence.runtime.engines import tls_errors
 from ringfence.runtime.engines.base import StatementContext
 from ringfence.runtime.engines.network_timeouts import no_answer_message, prompt_timeout, timeout_setting
-from ringfence.runtime.engines.other_protocols import MYSQL, POSTGRESQL, known, wrong_server_message
+from ringfence.runtime.engines.other_protocols import MYSQL, POSTGRESQL, server_cache, wrong_server_message
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.settings import Settings
 
@@ -120,7 +120,7 @@ def other_server(said: str, settings: Settings) -> str | None:
     if not wrong and not _NO_ANSWER.search(said):
         return None
     for host in settings.hosts:
-        if not host.host.startswith("/") and (found := known.other_than(host, POSTGRESQL)) is not None:
+        if not host.host.startswith("/") and (found := server_cache.other_than(host, POSTGRESQL)) is not None:
             db_type = "mysql" if found == MYSQL else None
             return f"{host}: {wrong_server_message(found, POSTGRESQL, db_type)}"
     return wrong_server_message("a server of another protocol", POSTGRESQL, None) if wrong else None
@@ -155,7 +155,7 @@ def translate(
         settings: the service's settings.
         mirror: the service's mirror.
     """
-    told = _told(error, context, settings, mirror)
+    told = _translated(error, context, settings, mirror)
     state = getattr(error, "pgcode", None) or ""
     if state:
         said = error.diag.message_primary if _says_no_value(state) else None  # type: ignore[attr-defined]  # psycopg2's
@@ -169,7 +169,7 @@ def _says_no_value(state: str) -> bool:
     return state[:2] in _NAMING_CLASSES or state in _NAMING or state == "42501"
 
 
-def _told(
+def _translated(
     error: Exception, context: StatementContext, settings: Settings, mirror: Mirror
 ) -> errors.RingfenceError:
     state = getattr(error, "pgcode", None) or ""
@@ -191,7 +191,7 @@ def _told(
             f"{account} is not allowed{verb}{where}: {said}",
             account,
             context.verb,
-            _told_as(found[1], mirror) if found else context.table,
+            _program_name(found[1], mirror) if found else context.table,
         )
     if state in _INTEGRITY:
         kind, words = _INTEGRITY[state]
@@ -218,13 +218,13 @@ def _of_the_driver(error: Exception, where: str, settings: Settings) -> errors.R
     """Return the error that the driver raised without an answer of the server."""
     if isinstance(error, psycopg2.ProgrammingError):  # no rows to fetch, or an empty query
         return errors.ArgumentError(f"the driver refused the statement{where}: it is empty, or gives no rows")
-    by_client = getattr(error, "ringfence_silent", False)
+    by_client = getattr(error, "ringfence_timed_out", False)
     if by_client or "timed out" in str(error):
         return errors.ConnectionLost(no_answer_message(settings, where, by_client=by_client))
     return errors.ConnectionLost(f"the connection to {settings} was lost{where}")
 
 
-def _told_as(name: str, mirror: Mirror) -> str:
+def _program_name(name: str, mirror: Mirror) -> str:
     """Return a relation of the server's message, which names no schema, by its name in the program."""
     return next((table.key for table in mirror.tables.values() if table.name == name), name)
 

@@ -26,7 +26,7 @@ def format_settings(row: Any) -> str:
     return sql if digits > 0 else sql + "SET LOCAL extra_float_digits = 3; "
 
 
-def out_of_sight(name: str, row: Any) -> str | None:
+def hidden_table_reason(name: str, row: Any) -> str | None:
     """Return why a table is not found by its unqualified name, to follow `the account …`; None where no table exists.
 
     Args:

@@ -23,7 +23,7 @@ class Portal:
         rows: list[Any] = run(f"FETCH {count} FROM {self._name}").fetchall()
         return rows
 
-    def disturbed_by(self, sql: str) -> bool:
+    def conflicts_with(self, sql: str) -> bool:
         """Return False: other statements do not affect the cursor."""
         return False
 

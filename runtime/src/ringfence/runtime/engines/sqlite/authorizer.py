@@ -62,9 +62,9 @@ class Authorizer:
     def __init__(self, mirror: Mirror, connection: sqlite3.Connection, scopes: Scopes) -> None:
         self.trusted = False
         self.refusal: Refusal | None = None
-        self.dropped: BaseException | None = None
+        self.swallowed: BaseException | None = None
         """An exception raised in the callback, e.g. by a signal handler, which SQLite swallows."""
-        self.fenced: frozenset[str] = frozenset()
+        self.secured: frozenset[str] = frozenset()
         """The scoped tables whose views and guard triggers exist; the other scoped tables are refused."""
         self._scopes = scopes
         self._mode = Mode()
@@ -126,7 +126,7 @@ class Authorizer:
                 return self._read(lower(first or ""), lower(second or ""), database, source)
             return self._answer(action, first, second)
         except BaseException as error:  # noqa: BLE001  # SQLite would swallow it
-            self.dropped = error
+            self.swallowed = error
             return sqlite3.SQLITE_DENY
 
     def _answer(self, action: int, first: str | None, second: str | None) -> int:
@@ -273,7 +273,7 @@ class Authorizer:
         return self._refuse(Refusal(verb, table, column or None))
 
     def _write_scoped(self, verb: str, scoped: Scoped) -> int:
-        if scoped.name not in self.fenced:
+        if scoped.name not in self.secured:
             return self._refuse(Refusal(verb, scoped.name, None))
         missing = self._unbound(scoped, verb)
         return sqlite3.SQLITE_OK if missing is None else self._refuse(missing)

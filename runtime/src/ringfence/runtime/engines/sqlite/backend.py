@@ -15,13 +15,13 @@ from ringfence.runtime.engines.base import Limits, Mode, StatementContext
 from ringfence.runtime.engines.probes import probes
 from ringfence.runtime.engines.relations import relation_of
 from ringfence.runtime.engines.sqlite.authorizer import Authorizer
-from ringfence.runtime.engines.sqlite.codecs import CODECS, QUOTE, sent
+from ringfence.runtime.engines.sqlite.codecs import CODECS, QUOTE, to_driver
 from ringfence.runtime.engines.sqlite.connection import Connection
 from ringfence.runtime.engines.sqlite.errors import Refused, commit_error, connect_error, translate
 from ringfence.runtime.engines.sqlite.functions import install
 from ringfence.runtime.engines.sqlite.row_security import Scopes
 from ringfence.runtime.engines.sqlite.streaming import Stepping
-from ringfence.runtime.engines.sqlite.writer_queue import turnstile_for
+from ringfence.runtime.engines.sqlite.writer_queue import writer_queue_for
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
 from ringfence.runtime.values.codecs import Make, Quote
@@ -42,7 +42,7 @@ class SQLite:
     local_settings_end = True  # SQLite has no SET LOCAL
     replaces = True
     advance_sequence_insert: str | None = None
-    sent = staticmethod(sent)
+    to_driver = staticmethod(to_driver)
     driver_error: type[Exception] = sqlite3.Error
 
     def __init__(self, settings: Settings, mirror: Mirror) -> None:
@@ -50,7 +50,7 @@ class SQLite:
         self._mirror = mirror
         self._path = Path(settings.name).absolute()
         self._name = str(self._path)
-        self._turnstile = turnstile_for(self._path)
+        self._writer_queue = writer_queue_for(self._path)
         self._scopes = Scopes(mirror)
 
     def hosts(self) -> tuple[Host | None, ...]:
@@ -79,7 +79,7 @@ class SQLite:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             install(connection)
-            self._fence(connection)
+            self._install_row_security(connection)
         except BaseException as error:
             if connection is not None:
                 connection.close()
@@ -88,13 +88,13 @@ class SQLite:
             raise connect_error(error, self._path) from error
         return connection
 
-    def _fence(self, connection: Connection) -> None:
+    def _install_row_security(self, connection: Connection) -> None:
         """Set the authorizer, and create the views and guard triggers of the scoped tables that exist."""
         connection.set_authorizer(None)
-        made = connection.authorizer.fenced if connection.unfenced else ()
+        made = connection.authorizer.secured if connection.scopes_incomplete else ()
         authorizer = Authorizer(self._mirror, connection, self._scopes)
-        authorizer.fenced = self._scopes.build(connection, made)
-        connection.unfenced = authorizer.fenced != self._scopes.tables.keys()
+        authorizer.secured = self._scopes.build(connection, made)
+        connection.scopes_incomplete = authorizer.secured != self._scopes.tables.keys()
         connection.create_function("ringfence_scope", 1, authorizer.scope, deterministic=True)
         connection.create_function("ringfence_guard", 2, authorizer.guard)
         connection.authorizer = authorizer
@@ -197,16 +197,16 @@ class SQLite:
             Conflict: when the turn does not come within `BUSY_SECONDS`.
         """
         connection.cancelled.clear()
-        if connection.unfenced:
-            self._fence(connection)
+        if connection.scopes_incomplete:
+            self._install_row_security(connection)
         if mode.read_only:
-            connection.own("BEGIN")
+            connection.run_internal("BEGIN")
             return
         limit = BUSY_SECONDS if mode.timeout is None else mode.timeout
         until = time.monotonic() + limit
-        connection.turn = self._turnstile  # set before `enter`, as an exception can be raised at any point
+        connection.turn = self._writer_queue  # set before `enter`, as an exception can be raised at any point
         try:
-            if not self._turnstile.enter(connection, limit, connection.cancelled):
+            if not self._writer_queue.enter(connection, limit, connection.cancelled):
                 raise self._no_turn(connection, mode, limit)
             while not self._locked(connection):
                 if time.monotonic() > until or connection.cancelled.is_set():
@@ -217,16 +217,16 @@ class SQLite:
 
     def _locked(self, connection: Connection) -> bool:
         """Try briefly to take the write lock, which another process may hold, so that a cancelled session can end."""
-        connection.own(f"PRAGMA busy_timeout = {_BUSY_STEP}")
+        connection.run_internal(f"PRAGMA busy_timeout = {_BUSY_STEP}")
         try:
-            connection.own("BEGIN IMMEDIATE")
+            connection.run_internal("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if _code(error) != sqlite3.SQLITE_BUSY:
                 raise
             time.sleep(random.uniform(0, 0.005))
             return False
         finally:
-            connection.own(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+            connection.run_internal(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
         return True
 
     def _no_turn(self, connection: Connection, mode: Mode, limit: float) -> errors.RingfenceError:
@@ -246,7 +246,7 @@ class SQLite:
             CommitUnknown: when the disk fails.
         """
         try:
-            connection.own("COMMIT")
+            connection.run_internal("COMMIT")
         except sqlite3.Error as error:
             translated = commit_error(error, self._path)
             if translated is None:
@@ -258,7 +258,7 @@ class SQLite:
         """Send ROLLBACK unless SQLite has rolled back already, and let the next writer in."""
         try:
             if connection.in_transaction:
-                connection.own("ROLLBACK")
+                connection.run_internal("ROLLBACK")
         finally:
             connection.end_turn()
 
@@ -268,7 +268,7 @@ class SQLite:
 
     def control(self, connection: Any, sql: str) -> None:
         """Run a statement of the session itself, without the authorizer."""
-        connection.own(sql)
+        connection.run_internal(sql)
 
     def statement(self, sql: str, mode: Mode) -> str:
         """Return the statement unchanged."""
@@ -300,7 +300,7 @@ class SQLite:
     def cancel(self, connection: Any) -> bool:
         """Call sqlite3_interrupt, and end the wait for a turn."""
         connection.cancelled.set()
-        self._turnstile.wake()
+        self._writer_queue.wake()
         with contextlib.suppress(sqlite3.Error):  # already closed: no statement runs
             connection.interrupt()
         return True
@@ -318,9 +318,9 @@ class SQLite:
 
     def take_swallowed_exception(self, connection: Any) -> BaseException | None:
         """Return and forget an exception raised in the authorizer or the progress handler."""
-        dropped: BaseException | None = connection.authorizer.dropped or connection.dropped
-        connection.authorizer.dropped = connection.dropped = None
-        return dropped
+        swallowed: BaseException | None = connection.authorizer.swallowed or connection.swallowed
+        connection.authorizer.swallowed = connection.swallowed = None
+        return swallowed
 
     def check_ready(self, connection: Any) -> None:
         """Do nothing: a file that opens is ready."""

@@ -182,7 +182,7 @@ _UUID = _text_codec_of(values.identifier, lambda v: v.hex, values.identifier)
 _JSON = _text_codec_of(_document, str, from_document)
 
 
-def sent(value: Any) -> Any:
+def to_driver(value: Any) -> Any:
     """Convert a parameter of the program's own SQL.
 
     Args:

@@ -45,13 +45,13 @@ class Connection(sqlite3.Connection):
     """An SQLite connection with the state that the runtime keeps for it."""
 
     authorizer: Authorizer
-    unfenced: bool = False
+    scopes_incomplete: bool = False
     """Whether a scoped table did not exist when the views and guard triggers were created."""
     file: tuple[int, int] | None = None
     """Device and inode number of the opened file."""
     turn: WriterQueue | None = None
     broken: bool = False
-    dropped: BaseException | None = None
+    swallowed: BaseException | None = None
     """An exception raised in the progress handler, which SQLite swallows."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -63,7 +63,7 @@ class Connection(sqlite3.Connection):
         """Return a cursor of our class."""
         return super().cursor(factory)
 
-    def own(self, sql: str) -> None:
+    def run_internal(self, sql: str) -> None:
         """Run a statement of the runtime itself, without the authorizer and a time limit."""
         self.limit(None)
         self.authorizer.trusted = True
@@ -85,7 +85,7 @@ class Connection(sqlite3.Connection):
             try:
                 return time.monotonic() > until
             except BaseException as error:  # noqa: BLE001  # SQLite would swallow it
-                self.dropped = error
+                self.swallowed = error
                 return True
 
         self.set_progress_handler(spent, _PROGRESS_STEPS)

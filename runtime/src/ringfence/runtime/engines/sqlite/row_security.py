@@ -187,7 +187,7 @@ class Scopes:
         return f"{column} = {codec.compare(condition['equals'], QUOTE)}"
 
 
-class _AsIt:
+class _Unquoted:
     """Writes a text as itself instead of as a literal."""
 
     def text(self, value: str) -> str:
@@ -199,7 +199,7 @@ class _AsIt:
         raise TypeError("no scope is bound to bytes")
 
 
-_AS_IT_IS = _AsIt()
+_AS_IT_IS = _Unquoted()
 
 
 def _stored(codec: Codec, value: Any) -> Any:

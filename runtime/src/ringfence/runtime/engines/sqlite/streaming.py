@@ -26,7 +26,7 @@ class Stepping:
         rows: list[Any] = self._cursor.fetchmany(count)
         return rows
 
-    def disturbed_by(self, sql: str) -> bool:
+    def conflicts_with(self, sql: str) -> bool:
         """Return whether the statement may write: SQLite does not define whether a running select sees a write."""
         return sql[:6].upper() not in ("SELECT", "SAVEPO", "RELEAS")
 

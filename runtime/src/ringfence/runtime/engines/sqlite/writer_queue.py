@@ -104,7 +104,7 @@ _turnstiles: dict[Path, WriterQueue] = {}
 _guard = threading.RLock()
 
 
-def turnstile_for(path: Path) -> WriterQueue:
+def writer_queue_for(path: Path) -> WriterQueue:
     """Return the queue of a file, one per process."""
     with _guard:
         return _turnstiles.setdefault(path.resolve(), WriterQueue())

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ringfence.runtime.errors import DataError
-from ringfence.runtime.mirror.parts import DEFAULT_KINDS, TYPES, Default
-from ringfence.runtime.settings.secret import unfit
+from ringfence.runtime.mirror.model import DEFAULT_KINDS, TYPES, Default
+from ringfence.runtime.settings.secret import invalid_text
 from ringfence.runtime.values import values
 from ringfence.runtime.values.generators import GENERATORS
 
@@ -21,7 +21,7 @@ class InvalidMirror(Exception):
         self.path = list(path)
 
 
-def known(given: Any, required: frozenset[str], allowed: frozenset[str]) -> dict[str, Any]:
+def check_keys(given: Any, required: frozenset[str], allowed: frozenset[str]) -> dict[str, Any]:
     """Return an object that has these keys and no others.
 
     Args:
@@ -82,7 +82,7 @@ def storable_text(value: str, *path: str | int) -> str:
     Raises:
         InvalidMirror: for a NUL character or half of a surrogate pair.
     """
-    if unfit(value):
+    if invalid_text(value):
         raise InvalidMirror(
             "holds a NUL character or half of a surrogate pair, which no database takes", *path
         )
@@ -162,7 +162,7 @@ def _members(name: str, value: Any) -> None:
 
 def _item(name: str, value: Any) -> None:
     try:
-        given = known(value, frozenset({"type"}), frozenset({"type", "params"}))
+        given = check_keys(value, frozenset({"type"}), frozenset({"type", "params"}))
         typed(given)
     except InvalidMirror as error:
         error.path.insert(0, name)
@@ -222,7 +222,7 @@ def default(given: Any, kind: str, params: Mapping[str, Any]) -> Default:
     Raises:
         InvalidMirror: when it is invalid.
     """
-    known(given, frozenset({"kind"}), frozenset({"kind", "value"}))
+    check_keys(given, frozenset({"kind"}), frozenset({"kind", "value"}))
     how, value = given["kind"], given.get("value")
     if not isinstance(how, str) or how not in DEFAULT_KINDS:
         raise InvalidMirror(f"is a kind this runtime does not know: {describe(how)}", "kind")
@@ -245,7 +245,7 @@ def _generated(value: Any, kind: str, params: Mapping[str, Any]) -> None:
 
 def _sequence(value: Any, kind: str, params: Mapping[str, Any]) -> None:
     try:
-        for name, part in known(value, frozenset({"name"}), frozenset({"name", "schema"})).items():
+        for name, part in check_keys(value, frozenset({"name"}), frozenset({"name", "schema"})).items():
             text(part, name)
     except InvalidMirror as error:
         error.path.insert(0, "value")
@@ -266,7 +266,7 @@ def literal(value: Any, kind: str, params: Mapping[str, Any], *path: str | int) 
     """
     if kind == "json":
         return
-    fit = _FITS.get(kind)
+    fit = _CHECKS_BY_TYPE.get(kind)
     try:
         if kind == "enum" and "values" in params and value not in params["values"]:
             raise DataError("it is none of the labels")
@@ -288,11 +288,11 @@ _ARISES: Mapping[str, Callable[[Any, str, Mapping[str, Any]], object]] = {
 }
 
 
-def _integers(bits: int) -> Callable[[Mapping[str, Any]], values.Fit]:
+def _integers(bits: int) -> Callable[[Mapping[str, Any]], values.Check]:
     return lambda params: values.bounded_integer(bits, params)
 
 
-_FITS: Mapping[str, Callable[[Mapping[str, Any]], values.Fit]] = {
+_CHECKS_BY_TYPE: Mapping[str, Callable[[Mapping[str, Any]], values.Check]] = {
     "boolean": lambda params: values.boolean,
     "float": lambda params: values.floating,
     "decimal": lambda params: values.bounded_decimal(params.get("precision"), params.get("scale")),
@@ -338,7 +338,7 @@ _WORDS = frozenset({"equals", "in", "null", "bound", "login"})
 
 
 def _condition(given: Any) -> None:
-    known(given, frozenset({"type"}), _WORDS | {"type", "params"})
+    check_keys(given, frozenset({"type"}), _WORDS | {"type", "params"})
     kind, params = typed(given)
     words = _WORDS & given.keys()
     if len(words) != 1:
@@ -365,7 +365,7 @@ def scope(given: Any) -> Mapping[str, Any]:
         InvalidMirror: when it is invalid.
     """
     required = frozenset({"type", "setting", "unset"})
-    typed(known(given, required, required | {"params"}))
+    typed(check_keys(given, required, required | {"params"}))
     text(given["setting"], "setting")
     if given["unset"] not in UNSET:
         raise InvalidMirror(f"must be one of {', '.join(UNSET)}", "unset")
