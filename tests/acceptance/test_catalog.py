@@ -65,7 +65,7 @@ def test_the_faults_of_a_catalog_written_by_hand_are_seen_by_the_plan(db, tmp_pa
         db.execute(f"CREATE POLICY by_hand ON event FOR DELETE TO {named} USING (true)")
     plan = plan_access(shop.load(), shop.env())
     assert not plan.agrees
-    assert any(row.login == account and row.held.startswith("all") and row.do for row in plan.rows())
+    assert any(row.login == account and row.current.startswith("all") and row.action for row in plan.rows())
     if db.server.engine in engines_with("row_security"):
         assert any("by_hand" in told for told in (*plan.sql(), *plan.obstacles, *plan.warnings))
     db.execute("DROP TABLE event")

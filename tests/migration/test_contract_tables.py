@@ -262,7 +262,7 @@ def test_before_a_contract_old_services_keep_the_whole_table_and_nobody_else_get
     assert apply_access(shop.load(), shop.env()).statements == []
     plan = plan_access(shop.load(), shop.env())
     assert plan.agrees
-    assert not any(row.do for row in plan.rows())
+    assert not any(row.action for row in plan.rows())
     told = [text for text in plan.kept if text.startswith(f"{shop.login('till')} keeps")]
     assert any("legacy_note" in text and f"until {contract}" in text for text in told), plan.kept
     assert not [text for text in plan.kept if shop.login("gone") in text or shop.login("newcomer") in text]

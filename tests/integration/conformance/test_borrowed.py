@@ -207,7 +207,7 @@ def test_tables_that_refer_to_each_other_in_a_circle_are_walked_both_ways(depot:
 
 def test_the_lint_says_what_a_service_gives_itself_and_sees_otherwise(borrowed: Deployment) -> None:
     found = [str(each) for each in lint(borrowed)]
-    given = [each for each in found if "value-to-give" in each]
+    given = [each for each in found if "service-default" in each]
     assert [each.split(": ")[0] for each in given] == ["access.yaml:4"]
     assert "'depot' has insert on 'parcel', and gives itself share (the models fill it in with" in given[0]
     notes = "\n".join(each for each in found if "models-note" in each)

@@ -77,7 +77,7 @@ def seen(shop, **options):
     assert not [secret for secret in shop.passwords().values() if secret.reveal() in text]
     differences, steps = document["differences"], document["steps"]
     assert {number for row in differences for number in row["steps"]} == set(range(len(steps)))
-    assert all(row["steps"] or row["do"] == "refused" for row in differences)
+    assert all(row["steps"] or row["action"] == "refused" for row in differences)
     assert document["agrees"] is not bool(differences or document["obstacles"])
     assert bool(differences) is bool(steps) or document["obstacles"]
     return differences
@@ -128,18 +128,18 @@ def test_accounts_to_make_to_lock_and_to_drop_are_differences(shop):
     shop.write("access.yaml", manifest + "  newcomer:\n    tables: {note: ro}\n")
     rows = {(row["kind"], row["login"]): row for row in seen(shop)}
     made = rows["account", shop.login("newcomer")]
-    assert (made["held"], made["wanted"], made["do"]) == ("-", "active", "made")
+    assert (made["current"], made["declared"], made["action"]) == ("-", "active", "created")
     assert made["origin"] == f"access.yaml:{len(manifest.splitlines()) + 1}"
     assert len(made["steps"]) == 2, "the record and the account"
     head, _, tail = ACCESS.partition("  strict:")
     shop.write("access.yaml", head + "  twitch:" + tail.partition("  twitch:")[2])
     rows = [row for row in seen(shop) if row["kind"] == "account"]
-    assert [(row["login"], row["held"], row["wanted"], row["do"]) for row in rows] == [
+    assert [(row["login"], row["current"], row["declared"], row["action"]) for row in rows] == [
         (shop.login("strict"), "active", "locked", "locked")
     ]
     apply_access(shop.load(), shop.env())
     rows = [row for row in seen(shop, prune=True) if row["kind"] == "account"]
-    assert [(row["login"], row["wanted"], row["do"]) for row in rows] == [
+    assert [(row["login"], row["declared"], row["action"]) for row in rows] == [
         (shop.login("strict"), "-", "dropped")
     ]
     apply_access(shop.load(), shop.env(), prune=True)

@@ -57,9 +57,9 @@ def test_a_plan_says_what_is_what_is_wanted_and_what_will_be_done_and_apply_does
     plan = json.loads(planned.stdout)["error"]["plan"]
     rows = {(row["login"], row["on"].rpartition(".")[2], row["verb"]): row for row in plan["differences"]}
     gone = rows[shop.login("report"), "purchase", "delete"]
-    assert (gone["held"], gone["wanted"], gone["do"]) == ("all", "-", "revoked")
+    assert (gone["current"], gone["declared"], gone["action"]) == ("all", "-", "revoked")
     new = rows[shop.login("door"), "customer", "insert"]
-    assert (new["held"], new["do"]) == ("-", "granted")
+    assert (new["current"], new["action"]) == ("-", "granted")
     assert re.fullmatch(r"access.yaml:\d+", new["origin"])
     assert (shop.login("till"), "customer", "insert") in rows
     done = shop.run("ringfence", "access", "apply")
@@ -127,7 +127,7 @@ def test_a_database_without_our_tables_is_planned_and_sent_to_migrate_first(db, 
     plan = plan_access(shop.load(), shop.env())
     assert any("--adopt" in text for text in plan.obstacles)
     plan = plan_access(shop.load(), shop.env(), adopt=True)
-    assert (plan.before_first, plan.adopted) == (True, [shop.login("till")])
+    assert (plan.uninitialized, plan.adopted) == (True, [shop.login("till")])
     created = {step.login for step in plan.steps if step.kind == "create"}
     assert created == {shop.login("report"), shop.login("door")}
     job = shop.run("ringfence", "plan", "--adopt", "--json")

@@ -198,7 +198,7 @@ def test_the_list_is_what_logging_in_shows_before_and_after(shop):
                 _, had, _ = lines.get((service, table, verb), ("", frozenset(), frozenset()))
                 assert had == before[service].get((table, verb), set()), (service, table, verb)
     seen = []
-    apply_access(shop.load(), shop.env(), adopt=True, look=lambda made: seen.append(made.adoption))
+    apply_access(shop.load(), shop.env(), adopt=True, on_plan=lambda made: seen.append(made.adoption))
     assert [line.as_dict() for line in seen[0].lines] == [line.as_dict() for line in plan.adoption.lines]
     reach(shop, services, lines, before, roles)
 

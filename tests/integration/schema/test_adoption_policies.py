@@ -99,7 +99,7 @@ class TestPolicies:
         assert lines["same", "table", "customer", "select"].through == ("PUBLIC",)
         assert (
             lines["kong", "table", "customer", "select"].change,
-            lines["kong", "table", "customer", "select"].taken,
+            lines["kong", "table", "customer", "select"].lost_columns,
         ) == ("changed", ("secret",))
         others = "\n".join(adoption.others)
         assert f"{prefix}member is a member of {prefix}kong" in others

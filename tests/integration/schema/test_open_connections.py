@@ -153,7 +153,7 @@ def test_who_loses_rights_on_tables_alone_is_not_named_for_they_end_at_once(shop
     connection = opened(login)
     assert ask(connection, "SELECT secret FROM customer") == (("hidden",),)
     plan = plan_access(shop.load(), shop.env(), adopt=True)
-    assert [str(line) for line in plan.taken] != []
+    assert [str(line) for line in plan.losses] != []
     assert plan.open_connections == []
     apply_access(shop.load(), shop.env(), adopt=True)
     with pytest.raises(Exception, match="denied"):

@@ -69,7 +69,7 @@ def test_what_was_altered_by_hand_is_found_and_put_right(shop):
     for change in changes:
         shop.database.execute(change)
         plan = plan_access(deployment, env)
-        assert {step.kind for step in plan.steps} == {"fence"}, change
+        assert {step.kind for step in plan.steps} == {"row-security"}, change
         assert plan.obstacles == []
         assert steps < len(plan.steps), change
         steps = len(plan.steps)

@@ -9,7 +9,7 @@ from ringfence.schema.cli import ringfence as command
 from ringfence.schema.cli import run
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
-from ringfence.schema.review.review import read_manifest, review
+from ringfence.schema.review.review import compare_manifests, read_manifest
 from support.deployments import ACCESS, MODELS
 
 OLD = """version: 1
@@ -58,7 +58,7 @@ def compared(root, old, new=None):
     if new is not None:
         (root / "new.yaml").write_text(new.replace("PREFIX", ""))
         after = read_manifest(deployment, str(root / "new.yaml"))
-    found = review(read_manifest(deployment, str(root / "old.yaml")), after)
+    found = compare_manifests(read_manifest(deployment, str(root / "old.yaml")), after)
     return differences(found.widened), differences(found.narrowed)
 
 

@@ -10,7 +10,7 @@ from ringfence.schema.cli import run
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.review.lint import lint
-from ringfence.schema.review.review import read_manifest, review
+from ringfence.schema.review.review import compare_manifests, read_manifest
 from support.deployments import ACCESS, MODELS
 
 
@@ -77,7 +77,7 @@ def test_diff_tells_widened_and_narrowed_apart(root, capsys):
         + "  new:\n    tables: {purchase: ro}\n",
     )
     deployment = Deployment.load(root)
-    found = review(read_manifest(deployment, str(old)), deployment.accounts.values())
+    found = compare_manifests(read_manifest(deployment, str(old)), deployment.accounts.values())
     assert [(d.service, d.table, d.verb, d.columns) for d in found.widened] == [
         ("report", "customer", "select", ("email",)),
         ("door", "purchase", "update", ()),
@@ -97,7 +97,7 @@ def test_diff_reads_a_git_revision(root):
         subprocess.run([*git, *words], cwd=root, check=True)
     write(root, ACCESS.lstrip().replace("      purchase: [insert]\n", "      purchase: rw\n"))
     deployment = Deployment.load(root)
-    found = review(read_manifest(deployment, "HEAD"), deployment.accounts.values())
+    found = compare_manifests(read_manifest(deployment, "HEAD"), deployment.accounts.values())
     assert [d.verb for d in found.widened] == ["select", "update", "delete"]
     for source in ("nowhere", "--output=x"):
         with pytest.raises(BadDeployment, match="is neither a file nor a git revision"):
@@ -222,7 +222,7 @@ def test_lint_names_indexes_that_a_policy_takes_away(root, capsys):
         "  e: {tables: {purchase: {select: all, rows: {price: 2}}}}\n"
     )
     write(root, manifest)
-    (one,) = [found for found in lint(Deployment.load(root)) if found.id == "index-out-of-reach"]
+    (one,) = [found for found in lint(Deployment.load(root)) if found.id == "unusable-index"]
     assert (one.level, one.file, one.line) == ("note", "access.yaml", 3)
     assert "index ix_purchase_price of 'purchase' by price (NUMERIC(8, 2))" in one.message
     assert "for no condition of 'a', 'b', kept to rows by a policy" in one.message
@@ -231,7 +231,7 @@ def test_lint_names_indexes_that_a_policy_takes_away(root, capsys):
     toml = root / "ringfence.toml"
     toml.write_text(toml.read_text().replace('"postgresql"', '"mysql", "mariadb", "galera", "sqlite"'))
     write(root, manifest)
-    assert not [found for found in lint(Deployment.load(root)) if found.id == "index-out-of-reach"]
+    assert not [found for found in lint(Deployment.load(root)) if found.id == "unusable-index"]
 
 
 def test_diff_tells_wider_rows_from_narrower_ones(root, capsys):
@@ -245,7 +245,7 @@ def test_diff_tells_wider_rows_from_narrower_ones(root, capsys):
     old.write_text(manifest("1", "[1, 2]", "1", "'*'").replace("{select: all, rows: {id: '*'}}", "ro"))
     write(root, manifest("1", "1", "[1, 2]", "3"))
     deployment = Deployment.load(root)
-    found = review(read_manifest(deployment, str(old)), deployment.accounts.values())
+    found = compare_manifests(read_manifest(deployment, str(old)), deployment.accounts.values())
     assert [(d.service, d.columns, d.rows) for d in found.widened] == [("s2", (), "id in 1, 2")]
     assert [(d.service, d.columns, d.rows) for d in found.narrowed] == [
         ("s1", (), "id in 1, 2"),

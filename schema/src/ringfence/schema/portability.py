@@ -37,14 +37,14 @@ class Problem:
 
 
 def check_models(
-    tables: Mapping[str, sa.Table], engines: Sequence[str], places: SourceLines
+    tables: Mapping[str, sa.Table], engines: Sequence[str], source_lines: SourceLines
 ) -> list[Mistake]:
     """Check the models independently of any grant: reserved names, foreign keys, password marks.
 
     Args:
         tables: the models' tables, by `table` or `schema.table`.
         engines: the names of the deployment's engines.
-        places: finds the source lines of the models.
+        source_lines: finds the source lines of the models.
 
     Returns:
         Every mistake, with the line of its table or column.
@@ -56,15 +56,15 @@ def check_models(
                 f"{key}: names that start with {RESERVED_PREFIX!r} are kept for our own tables; rename it, or leave"
                 " it out"
             )
-            mistakes.append(places.mistake(table, None, f"{text} in ringfence.toml"))
+            mistakes.append(source_lines.mistake(table, None, f"{text} in ringfence.toml"))
         for reference in table.foreign_keys:
             target = reference.target_fullname.rpartition(".")[0]
             if target not in table.metadata.tables:
                 name = reference.parent.name
                 text = f"{key}.{name} refers to {target!r}, which is not in its models"
-                mistakes.append(places.mistake(table, name, text))
+                mistakes.append(source_lines.mistake(table, name, text))
         wrong = (*_unmakeable(key, table, engines), *wrong_marks(key, table, engines))
-        mistakes += [places.mistake(table, name, text) for name, text in wrong]
+        mistakes += [source_lines.mistake(table, name, text) for name, text in wrong]
     return mistakes
 
 
@@ -106,7 +106,10 @@ def _keys(table: sa.Table, engine: str) -> Iterator[set[str]]:
 
 
 def check_grants(
-    tables: Mapping[str, sa.Table], accounts: Iterable[Account], engines: Sequence[str], places: SourceLines
+    tables: Mapping[str, sa.Table],
+    accounts: Iterable[Account],
+    engines: Sequence[str],
+    source_lines: SourceLines,
 ) -> tuple[list[Mistake], list[Mistake]]:
     """Check that every engine of the deployment, and PyDAL, can do what the accounts are granted.
 
@@ -114,13 +117,13 @@ def check_grants(
         tables: the models' tables, by `table` or `schema.table`.
         accounts: with their grants.
         engines: the names of the deployment's engines.
-        places: finds the source lines of the models.
+        source_lines: finds the source lines of the models.
 
     Returns:
         The mistakes, each with the line of the manifest that grants it and the line of the models; and notes on granted
         columns of which services see another value than the models' own programs, each note once.
     """
-    check = _Check(tables, tuple(engines), places)
+    check = _Check(tables, tuple(engines), source_lines)
     mistakes = [mistake for account in accounts for mistake in check.account(account)]
     return mistakes, list(check.notes.values())
 

@@ -38,7 +38,7 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
         refused.details = {"plan": made.as_dict()}
         raise refused
     if not made.agrees:
-        how = "migrate" if made.before_first else "access apply"
+        how = "migrate" if made.uninitialized else "access apply"
         raise AccessDrift(
             f"{counted(len(made.steps), 'statement')} would bring the accounts to the state of the manifest:"
             f" ringfence {how}",
@@ -65,7 +65,7 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
             prune=prune,
             allow_weak=allow_weak,
             say=task.say,
-            look=lambda made: print_adoption(run, made),
+            on_plan=lambda made: print_adoption(run, made),
         )
     for warning in done.warnings:
         run.say(f"warning: {warning}", style="yellow")
@@ -88,7 +88,7 @@ def print_adoption(run: Run, made: Plan) -> None:
     """
     for login in made.adopted:
         run.say(f"adopting {login}: its password is set to the given one", style="yellow")
-    for loss in made.adoption.losses():
+    for loss in made.adoption.losses_as_text():
         run.say(f"adopting revokes {loss}", style="yellow")
     if rows := list(made.adoption.rest()):
         run.table(("account", "change", "verbs", "on", "now", "afterwards", "held now through"), rows)
@@ -112,9 +112,9 @@ def print_plan(run: Run, made: Plan, *, everything: bool) -> None:
         run.say(kept)
     print_adoption(run, made)
     rows = list(made.differences())
-    rows += [row for row in made.rows() if everything and not row.do]
+    rows += [row for row in made.rows() if everything and not row.action]
     if rows:
-        run.table(("account", "on", "verb", "current", "wanted", "action", "by"), map(_cells, rows))
+        run.table(("account", "on", "verb", "current", "declared", "action", "origin"), map(_cells, rows))
     if made.steps:
         run.say("")
         for statement in made.sql():
@@ -126,7 +126,7 @@ def print_plan(run: Run, made: Plan, *, everything: bool) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    return row.login or "everybody", row.on, row.verb, row.held, row.wanted, row.do, row.origin
+    return row.login or "all accounts", row.on, row.verb, row.current, row.declared, row.action, row.origin
 
 
 def _all_agree(run: Run) -> str:

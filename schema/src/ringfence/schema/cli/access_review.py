@@ -14,7 +14,7 @@ from ringfence.schema.manifest.scopes import to_text
 from ringfence.schema.review.finding import WARNING
 from ringfence.schema.review.lint import LintFailed
 from ringfence.schema.review.lint import lint as look
-from ringfence.schema.review.review import read_manifest, review
+from ringfence.schema.review.review import compare_manifests, read_manifest
 from ringfence.schema.text import counted
 
 
@@ -75,7 +75,7 @@ def diff(run: Run, old: str, new: str | None) -> None:
     deployment = run.deployment
     left: list[Mistake] = []
     after = read_manifest(deployment, new, left.append) if new else tuple(deployment.accounts.values())
-    found = review(read_manifest(deployment, old, left.append), after)
+    found = compare_manifests(read_manifest(deployment, old, left.append), after)
     for mistake in left:
         run.say(f"not compared: {mistake}", style="yellow")
     for title, items in (

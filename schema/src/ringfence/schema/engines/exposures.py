@@ -25,7 +25,7 @@ class Exposure:
 
     kind: str
     login: str | None
-    says: str
+    message: str
     repair: Statement | None = None
     after: bool = False
     resolution: str = ""
@@ -35,4 +35,4 @@ class Exposure:
     lasting_connections: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.says}; {self.resolution}" if self.resolution else self.says
+        return f"{self.message}; {self.resolution}" if self.resolution else self.message

@@ -39,8 +39,8 @@ class Change:
     """
 
     on: str
-    held: str
-    wanted: str
+    current: str
+    declared: str
     login: str = ""
     by: str = ""
     table: tuple[str, str] | None = None

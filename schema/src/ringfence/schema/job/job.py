@@ -313,7 +313,7 @@ def apply_access(job: JobContext) -> None:
             job.secrets,
             adopt=job.options.adopt,
             say=job.say,
-            look=job.on_plan,
+            on_plan=job.on_plan,
         )
         report.warnings += report.access.warnings
         if report.access.statements:
@@ -328,7 +328,7 @@ def record_state(job: JobContext) -> None:
     with _applied_in_errors(job.report):
         contract_guard.record_uses(job.deployment, job.backend)
         with job.backend.engine().connect() as connection:
-            definitions.record(connection, job.backend, job.deployment)
+            definitions.record_definitions(connection, job.backend, job.deployment)
             job.report.releases = len(releases.recorded(connection))
 
 
@@ -395,7 +395,7 @@ def refuse_unmet(job: JobContext) -> None:
     """
     with job.backend.engine().connect() as connection:
         found = unmet(job.deployment, job.backend, connection, job.found())
-        found += definitions.unresolved(connection, job.backend, job.found())
+        found += definitions.unresolved_replacements(connection, job.backend, job.found())
     if found:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(found))
 

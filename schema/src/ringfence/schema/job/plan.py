@@ -217,7 +217,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
         made.chapters = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(lint_pending(deployment, pending, request.mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
-        made.obstacles += definitions.unresolved(connection, backend, pending)
+        made.obstacles += definitions.unresolved_replacements(connection, backend, pending)
         _look_at_rows(made, deployment, backend, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
@@ -322,4 +322,4 @@ def _access(
     secrets = None
     if passwords.given(declared, env, source):
         secrets = passwords.from_environment(declared, env, source, deployment.root)
-    return make_plan(connection, backend, deployment, secrets, adopt=adopt, ahead=ahead)
+    return make_plan(connection, backend, deployment, secrets, adopt=adopt, as_if_migrated=ahead)

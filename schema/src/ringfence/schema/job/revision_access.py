@@ -12,7 +12,7 @@ from ringfence.schema.engines.base import NO_PENDING_DROPS
 from ringfence.schema.grants.difference import Difference, Privilege, difference
 from ringfence.schema.job.incremental_grants import PendingGrants, Place, prepare
 from ringfence.schema.models.types import DIALECTS
-from ringfence.schema.privileges.ordering import orders
+from ringfence.schema.privileges.ordering import ordered_changes
 from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.revisions.recording import Recording
 from ringfence.schema.revisions.scripts import Migrations
@@ -233,7 +233,7 @@ class RevisionAccess:
 def _statements(accounts: Accounts, change: Difference) -> list[Statement]:
     return [
         accounts.grant(batch) if kind == "grant" else accounts.revoke(batch)
-        for kind, batch in orders(accounts, change)
+        for kind, batch in ordered_changes(accounts, change)
     ]
 
 

@@ -60,10 +60,10 @@ def check_guards(
             for account in accounts:
                 for grant in account.grants:
                     if subject.concerns(grant):
-                        _look(document, guard, subject, account, grant)
+                        _check_grant(document, guard, subject, account, grant)
 
 
-def _look(document: Document, guard: Guard, subject: _Subject, account: Account, grant: Grant) -> None:
+def _check_grant(document: Document, guard: Guard, subject: _Subject, account: Account, grant: Grant) -> None:
     """Record each rule of a guard that a grant violates, at each line that asks for the grant."""
     what = f"{account.service!r} gets {grant.verb} on {str(subject)!r}"
     for origin in (grant.origin, *grant.other_origins):

@@ -31,7 +31,7 @@ class RequestedGrant:
 
 
 @dataclass(frozen=True)
-class _Sum:
+class _Merged:
     columns: frozenset[str] | None
     scope: Scope
     origins: tuple[Origin, ...]
@@ -75,10 +75,12 @@ def table_grants(
     return grants
 
 
-def _add(document: Document, service: str, table: sa.Table, verb: str, wishes: list[RequestedGrant]) -> _Sum:
+def _add(
+    document: Document, service: str, table: sa.Table, verb: str, wishes: list[RequestedGrant]
+) -> _Merged:
     """Merge the rules for one verb: rules with equal rows unite their columns, rules with equal columns their rows."""
     first, *further = _gathered(wishes)
-    total = _Sum(first.columns, first.scope, (first.origin,))
+    total = _Merged(first.columns, first.scope, (first.origin,))
     widen = any(wish.widen for wish in wishes)
     for wish in further:
         same_rows, same_columns = wish.scope == total.scope, wish.columns == total.columns
@@ -86,10 +88,10 @@ def _add(document: Document, service: str, table: sa.Table, verb: str, wishes: l
             _check(
                 document, f"{service!r}: {verb} on {table.fullname!r}", total, wish, same_columns=same_columns
             )
-        total = _Sum(
+        total = _Merged(
             _union(total.columns, wish.columns), scopes.union(total.scope, wish.scope), total.origins
         )
-    return _Sum(total.columns, total.scope, tuple(dict.fromkeys(wish.origin for wish in wishes)))
+    return _Merged(total.columns, total.scope, tuple(dict.fromkeys(wish.origin for wish in wishes)))
 
 
 def _gathered(wishes: list[RequestedGrant]) -> list[RequestedGrant]:
@@ -107,7 +109,9 @@ def _gathered(wishes: list[RequestedGrant]) -> list[RequestedGrant]:
     return found
 
 
-def _check(document: Document, what: str, total: _Sum, wish: RequestedGrant, *, same_columns: bool) -> None:
+def _check(
+    document: Document, what: str, total: _Merged, wish: RequestedGrant, *, same_columns: bool
+) -> None:
     told = f"{what}, with the rule in line {total.origins[0].line}"
     if not same_columns:
         document.mistake(
@@ -129,7 +133,7 @@ def _effective(
     service: str,
     table: sa.Table,
     verb: str,
-    total: _Sum,
+    total: _Merged,
     seen: Scope,
     order: Iterable[str],
 ) -> Scope:
@@ -155,7 +159,7 @@ def _updatable(
     document: Document,
     table: sa.Table,
     wishes: Iterable[RequestedGrant],
-    total: _Sum,
+    total: _Merged,
     fixed: frozenset[str],
     order: Iterable[str],
 ) -> frozenset[str]:

@@ -101,7 +101,7 @@ class PasswordSource:
     def file(self, account: "Account") -> str:
         """The file name of an account's password in `folder`."""
         words = {"login": account.login, "service": account.service}
-        words |= {word.upper(): _shout(text) for word, text in words.items()}
+        words |= {word.upper(): _environment_name(text) for word, text in words.items()}
         return self.key.format_map(words)
 
 
@@ -156,7 +156,7 @@ class Account:
     @property
     def variable(self) -> str:
         """The environment variable that holds the account's password for the job: `<SERVICE>_DB_PASS`."""
-        return f"{_shout(self.service)}_DB_PASS"
+        return f"{_environment_name(self.service)}_DB_PASS"
 
     @property
     def bound(self) -> frozenset[str]:
@@ -175,5 +175,5 @@ class Account:
         )
 
 
-def _shout(name: str) -> str:
+def _environment_name(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()

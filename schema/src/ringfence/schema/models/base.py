@@ -21,13 +21,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 from ringfence.runtime.values import generators
 from ringfence.schema.models.columns import (
     BigKey,
+    DeclaredAs,
     Duration,
     Json,
     LongBytes,
     LongText,
     NaiveTimestamp,
     PreciseTime,
-    Spelled,
     Timestamp,
 )
 from ringfence.schema.models.timestamps import UtcNow
@@ -39,13 +39,13 @@ __all__ = [
     "BigKey",
     "CreatedUpdated",
     "CreatedUpdatedDeleted",
+    "DeclaredAs",
     "Duration",
     "Json",
     "LongBytes",
     "LongText",
     "NaiveTimestamp",
     "PreciseTime",
-    "Spelled",
     "SyncTimes",
     "Timestamp",
     "UtcNow",

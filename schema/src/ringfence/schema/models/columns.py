@@ -167,8 +167,8 @@ class BigKey(_Plain, sa.TypeDecorator[int]):
     cache_ok = True
 
 
-class Spelled(sa.TypeDecorator[Any]):
-    """A type with a special declaration in DDL on some dialects, as in `Spelled(sa.Integer(), sqlite="INT")`.
+class DeclaredAs(sa.TypeDecorator[Any]):
+    """A type with a special declaration in DDL on some dialects, as in `DeclaredAs(sa.Integer(), sqlite="INT")`.
 
     It describes columns of existing databases. Values are those of `kind` on every dialect.
 
@@ -191,11 +191,11 @@ class Spelled(sa.TypeDecorator[Any]):
 
     def __repr__(self) -> str:
         words = ", ".join(f"{dialect}={text!r}" for dialect, text in self.words.items())
-        return f"Spelled({self.impl!r}, {words})"
+        return f"DeclaredAs({self.impl!r}, {words})"
 
 
-@compiles(Spelled)
-def _spell(kind: Spelled, compiler: Any, **options: Any) -> str:
+@compiles(DeclaredAs)
+def _spell(kind: DeclaredAs, compiler: Any, **options: Any) -> str:
     text = kind.words.get(compiler.dialect.name)
     given: str = compiler.process(kind.impl, **options) if text is None else text
     return given

@@ -123,17 +123,19 @@ def _from_function(
 ) -> Default:
     found = meaning(function)
     if isinstance(found, GeneratorResult):
-        return Default("generator", _generator(column, found.generator, portable, engines, label(function)))
+        return Default(
+            "generator", _generator(column, found.generator, portable, engines, function_name(function))
+        )
     if isinstance(found, Value):
         return Default("literal", _literal(column, found.value, portable, engines))
-    raise _UnknownError(label(function))
+    raise _UnknownError(function_name(function))
 
 
-def label(function: Callable[..., Any]) -> str:
+def function_name(function: Callable[..., Any]) -> str:
     """Name a function for a message: `module.name()`, or for a partial the function that it calls."""
     inner = getattr(function, "func", None)
     if inner is not None:
-        return f"a partial of {label(inner)}"
+        return f"a partial of {function_name(inner)}"
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     module = getattr(function, "__module__", None) or getattr(
         getattr(function, "__self__", None), "__module__", None

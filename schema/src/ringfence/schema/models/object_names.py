@@ -127,7 +127,7 @@ def apply_naming_convention(metadata: sa.MetaData, convention: Mapping[str, str]
         metadata: of the models; it is changed.
         convention: as `MetaData` takes it, kind -> pattern; kinds without a pattern keep the metadata's own.
     """
-    metadata.naming_convention = {**_given(metadata), **convention}
+    metadata.naming_convention = {**_convention_of(metadata), **convention}
     for table in metadata.tables.values():
         for item in named_items(table):
             if constraint_name(item) is None and (
@@ -150,7 +150,7 @@ def check_columns(item: sa.CheckConstraint, table: sa.Table) -> tuple[str, ...]:
     return tuple(str(column.name) for column in table.columns if column.name in words)
 
 
-def _given(metadata: sa.MetaData) -> dict[Any, Any]:
+def _convention_of(metadata: sa.MetaData) -> dict[Any, Any]:
     return {**metadata.naming_convention}
 
 

@@ -84,32 +84,32 @@ def _texts(forms: Sequence[Form]) -> tuple[str, dict[str, Any], dict[str, str]]:
     return ("string" if "length" in params else "text"), params, {}
 
 
-def mapped(physical: Form, wanted: Form) -> tuple[Form, str | None]:
+def mapped(physical: Form, target: Form) -> tuple[Form, str | None]:
     """Apply a mapping of ringfence.toml to a column.
 
     Args:
         physical: the column's own form.
-        wanted: the form as which services shall see it.
+        target: the form as which services shall see it.
 
     Returns:
-        The wanted form with the limits of the column's own; and a message where the column cannot store its values,
+        The target form with the limits of the column's own; and a message where the column cannot store its values,
         else None.
     """
     limits = {
         name: value
         for name, value in physical.params.items()
-        if name in TYPES[wanted.type]
-        and (name not in ("fixed", "length") or wanted.type in ("string", "text"))
+        if name in TYPES[target.type]
+        and (name not in ("fixed", "length") or target.type in ("string", "text"))
     }
-    params = dict(wanted.params) | ({"binary": True} if _is_octets_of_uuid(physical, wanted) else {})
+    params = dict(target.params) | ({"binary": True} if _is_octets_of_uuid(physical, target) else {})
     if physical.type == "datetime" and not physical.zoned:
         limits.pop("timezone", None)
     _merge(params, limits)
-    form = Form(physical.engine, wanted.type, params, physical.zoned, physical.any_integer)
-    problem = f"is {physical.type}, which `types` of ringfence.toml maps to {wanted.type}"
-    if not _holds(physical, wanted):
+    form = Form(physical.engine, target.type, params, physical.zoned, physical.any_integer)
+    problem = f"is {physical.type}, which `types` of ringfence.toml maps to {target.type}"
+    if not _holds(physical, target):
         return form, f"{problem}: values of that type cannot be kept in it; map it to what it is"
-    if "timezone" in physical.params and physical.params["timezone"] != wanted.params.get("timezone"):
+    if "timezone" in physical.params and physical.params["timezone"] != target.params.get("timezone"):
         zone = "with" if physical.params["timezone"] else "without"
         return (
             form,
@@ -118,9 +118,9 @@ def mapped(physical: Form, wanted: Form) -> tuple[Form, str | None]:
     return form, None
 
 
-def _holds(physical: Form, wanted: Form) -> bool:
+def _holds(physical: Form, target: Form) -> bool:
     """Whether a column can store the values of another type in the form that the runtime writes."""
-    one, other = physical.type, wanted.type
+    one, other = physical.type, target.type
     if one == other or {one, other} <= {"string", "text"} or {one, other} <= set(INTEGER_BITS):
         return True
     if physical.zoned:  # PostgreSQL, which does not convert between its types implicitly
@@ -128,13 +128,13 @@ def _holds(physical: Form, wanted: Form) -> bool:
     return (
         (other == "json" and one in ("string", "text"))
         or (other == "uuid" and one == "string" and physical.params.get("length") == _HEX_DIGITS)
-        or _is_octets_of_uuid(physical, wanted)
+        or _is_octets_of_uuid(physical, target)
         or (other == "interval" and one == "bigint")
         or (other == "boolean" and one in INTEGER_BITS)
     )
 
 
-def _is_octets_of_uuid(physical: Form, wanted: Form) -> bool:
+def _is_octets_of_uuid(physical: Form, target: Form) -> bool:
     """Whether a UUID is to be stored as its 16 bytes, as some TypeDecorators do."""
     octets = physical.type == "bytes" and physical.params.get("length") == _OCTETS
-    return wanted.type == "uuid" and octets and bool(physical.params.get("fixed"))
+    return target.type == "uuid" and octets and bool(physical.params.get("fixed"))

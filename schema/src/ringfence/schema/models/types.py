@@ -78,7 +78,7 @@ class Kind:
     """Limits that are narrower on some engines: parameters by which the runtime refuses values that would change."""
     limits: Mapping[type[Any], int] = field(default_factory=dict)
     """The maximum size in bytes, by class, on MySQL and MariaDB."""
-    only: tuple[frozenset[str], str] = (EVERYWHERE, "")
+    available: tuple[frozenset[str], str] = (EVERYWHERE, "")
     """The engines that have the type, and how to resolve it on the others."""
 
 
@@ -97,19 +97,21 @@ KINDS: tuple[Kind, ...] = (
         (mysql.TINYINT,),
         "smallint",
         lambda t: {"bits": 8} | _unsigned(t),
-        only=(MYSQL_FAMILY, _variant("SmallInteger()", "TINYINT()")),
+        available=(MYSQL_FAMILY, _variant("SmallInteger()", "TINYINT()")),
     ),
     Kind(
         (mysql.MEDIUMINT,),
         "integer",
         lambda t: {"bits": 24} | _unsigned(t),
-        only=(MYSQL_FAMILY, _variant("Integer()", "MEDIUMINT()")),
+        available=(MYSQL_FAMILY, _variant("Integer()", "MEDIUMINT()")),
     ),
     Kind((sa.SmallInteger,), "smallint", _unsigned),
     Kind((sa.BigInteger,), "bigint", _unsigned),
     Kind((sa.Integer,), "integer", _unsigned),
-    Kind((mysql.YEAR,), "year", only=(MYSQL_FAMILY, "use SmallInteger")),
-    Kind((mysql.BIT,), "bit", lambda t: {"length": t.length or 1}, only=(MYSQL_FAMILY, "use BigInteger")),
+    Kind((mysql.YEAR,), "year", available=(MYSQL_FAMILY, "use SmallInteger")),
+    Kind(
+        (mysql.BIT,), "bit", lambda t: {"length": t.length or 1}, available=(MYSQL_FAMILY, "use BigInteger")
+    ),
     Kind((sa.Double, sa.DOUBLE_PRECISION), "float", _unsigned),
     Kind(
         (sa.Float,),
@@ -147,9 +149,11 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     Kind(
-        (postgresql.CITEXT,), "citext", only=(POSTGRESQL, "use String(length), and lower the value yourself")
+        (postgresql.CITEXT,),
+        "citext",
+        available=(POSTGRESQL, "use String(length), and lower the value yourself"),
     ),
-    Kind((postgresql.INET,), "inet", only=(POSTGRESQL, "use String(45)")),
+    Kind((postgresql.INET,), "inet", available=(POSTGRESQL, "use String(45)")),
     Kind(
         (sa.CHAR, sa.NCHAR),
         "string",
@@ -160,14 +164,14 @@ KINDS: tuple[Kind, ...] = (
         (mysql.LONGTEXT, mysql.MEDIUMTEXT, mysql.TINYTEXT),
         "text",
         limits={mysql.MEDIUMTEXT: 16_777_215, mysql.TINYTEXT: 255},
-        only=(MYSQL_FAMILY, "use ringfence.schema.models.LongText"),
+        available=(MYSQL_FAMILY, "use ringfence.schema.models.LongText"),
     ),
     Kind(
         (mysql.SET,),
         "set",
         lambda t: {"values": list(t.values)},
         ((MYSQL_FAMILY, _unless(lambda t: all(t.values), "has an empty label, which is no label: name it")),),
-        only=(MYSQL_FAMILY, "use JSON, or a table of its own"),
+        available=(MYSQL_FAMILY, "use JSON, or a table of its own"),
     ),
     Kind((sa.Text,), "text", limits={sa.Text: 65_535}),
     Kind(
@@ -180,20 +184,20 @@ KINDS: tuple[Kind, ...] = (
         (mysql.LONGBLOB, mysql.MEDIUMBLOB, mysql.TINYBLOB),
         "bytes",
         limits={mysql.MEDIUMBLOB: 16_777_215, mysql.TINYBLOB: 255},
-        only=(MYSQL_FAMILY, "use ringfence.schema.models.LongBytes"),
+        available=(MYSQL_FAMILY, "use ringfence.schema.models.LongBytes"),
     ),
     Kind(
         (sa.BINARY,),
         "bytes",
         # The engine pads shorter values, so the runtime accepts only the full length.
         lambda t: {"length": t.length or 1, "fixed": True},
-        only=(MYSQL_FAMILY | SQLITE, "use LargeBinary"),
+        available=(MYSQL_FAMILY | SQLITE, "use LargeBinary"),
     ),
     Kind(
         (sa.VARBINARY,),
         "bytes",
         lambda t: _known(length=t.length),
-        only=(MYSQL_FAMILY | SQLITE, "use LargeBinary"),
+        available=(MYSQL_FAMILY | SQLITE, "use LargeBinary"),
     ),
     Kind((sa.LargeBinary, postgresql.BYTEA), "bytes", limits={sa.LargeBinary: 65_535}),
     Kind((sa.Date,), "date"),
@@ -225,7 +229,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         (sa.UUID,),
         "uuid",
-        only=(
+        available=(
             engines_where(lambda engine: engine.has_uuids),
             "use Uuid, which is CHAR(32) where there is no such type",
         ),
@@ -235,10 +239,10 @@ KINDS: tuple[Kind, ...] = (
         (postgresql.JSONB,),
         "json",
         lambda t: {"binary": True},
-        only=(POSTGRESQL, "use ringfence.schema.models.Json"),
+        available=(POSTGRESQL, "use ringfence.schema.models.Json"),
     ),
     Kind((sa.JSON,), "json"),
-    Kind((sa.ARRAY,), "array", _array_params, only=(POSTGRESQL, "use JSON, or a table of its own")),
+    Kind((sa.ARRAY,), "array", _array_params, available=(POSTGRESQL, "use JSON, or a table of its own")),
 )
 
 
@@ -271,7 +275,7 @@ def portable(type_: TypeEngine[Any], engines: Iterable[str]) -> Portable:
         The portable type; its `problems` say on which engine and why values cannot be stored and read back, and what
         to use instead. A type with problems is only a guess.
     """
-    found = _Found()
+    found = _TypeReport()
     for engine in engines:
         found.look(type_, engine)
     if not found.forms:
@@ -297,7 +301,7 @@ def portable(type_: TypeEngine[Any], engines: Iterable[str]) -> Portable:
 _Told = dict[tuple[str, str], list[str]]
 
 
-class _Found:
+class _TypeReport:
     """Collects the forms and problems of one type, engine by engine."""
 
     def __init__(self) -> None:
@@ -356,7 +360,7 @@ def _judge(type_: TypeEngine[Any], engine: str) -> tuple[Form | None, list[str]]
     kind = next((kind for kind in KINDS if isinstance(type_, kind.classes)), None)
     if kind is None:
         return None, [f"has no portable form: {_WAYS}, or leave the column out in ringfence.toml"]
-    engines, resolution = kind.only
+    engines, resolution = kind.available
     reasons = [] if engine in engines else [f"does not exist: {resolution}"]
     reasons += [reason for where, check in kind.checks if engine in where and (reason := check(type_))]
     params = kind.params(type_) | _limit(kind, type_, engine)

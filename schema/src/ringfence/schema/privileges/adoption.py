@@ -33,13 +33,13 @@ class Line:
     change: str
     through: tuple[str, ...]
     """How the account has the right now: `grant`, `role x`, `PUBLIC`, `SET ROLE x`, `owner`."""
-    taken: tuple[str, ...] = ()
+    lost_columns: tuple[str, ...] = ()
 
     @property
     def loses(self) -> bool:
         """Whether the account loses the right, loses columns of it, or may reach fewer rows than before."""
         fewer = self.change == CHANGED and self.rows_after not in (self.rows_before, EVERY)
-        return self.change == LOST or bool(self.taken) or fewer
+        return self.change == LOST or bool(self.lost_columns) or fewer
 
     @property
     def before(self) -> str:
@@ -67,10 +67,12 @@ class Line:
         }
 
     def __str__(self) -> str:
-        named = self.taken or (self.columns_before if isinstance(self.columns_before, list) else ())
+        named = self.lost_columns or (self.columns_before if isinstance(self.columns_before, list) else ())
         columns = f" ({', '.join(named)})" if named and self.change in (LOST, CHANGED) else ""
         rows = (
-            "" if self.change != CHANGED or self.taken else f": rows {self.rows_before} -> {self.rows_after}"
+            ""
+            if self.change != CHANGED or self.lost_columns
+            else f": rows {self.rows_before} -> {self.rows_after}"
         )
         return f"{self.login}: {self.verb}{columns} on {self.kind} {self.table}{rows}"
 
@@ -86,7 +88,7 @@ class Adoption:
     """Effects on roles that are no accounts of the manifest."""
 
     @property
-    def taken(self) -> list[Line]:
+    def losses(self) -> list[Line]:
         """The lines by which an account loses something."""
         return [line for line in self.lines if line.loses]
 
@@ -98,7 +100,7 @@ class Adoption:
             "others": self.others,
         }
 
-    def losses(self) -> Iterator[str]:
+    def losses_as_text(self) -> Iterator[str]:
         """Yield the losses as text for people, with equal verbs and tables of an account in one line.
 
         Yields:

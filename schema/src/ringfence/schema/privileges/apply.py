@@ -37,7 +37,7 @@ class Applied:
     statements: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
-    taken: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
     """The rights that adopted accounts lost, one line each."""
     adoption: Adoption = field(default_factory=Adoption)
 
@@ -53,7 +53,7 @@ class Applied:
             "statements": self.statements,
             "warnings": self.warnings,
             "adopted": self.adopted,
-            "taken": self.taken,
+            "losses": self.losses,
             **self.adoption.as_dict(),
         }
 
@@ -66,7 +66,7 @@ def apply(
     adopt: bool = False,
     prune: bool = False,
     say: Say = lambda text: None,
-    look: Callable[[Plan], None] = lambda plan: None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> Applied:
     """Create and grant what is missing, revoke and lock what is not declared. The deployment's lock must be held.
 
@@ -81,7 +81,7 @@ def apply(
         adopt: whether existing accounts that are not managed yet may be taken over.
         prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
         say: called with each progress message.
-        look: called with the plan before its first statement; an exception it raises stops the apply.
+        on_plan: called with the plan before its first statement; an exception it raises stops the apply.
 
     Returns:
         What was done.
@@ -94,8 +94,8 @@ def apply(
     tried = 1
     while True:
         try:
-            shown = look if tried == 1 else _seen
-            return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, look=shown)
+            shown = on_plan if tried == 1 else _seen
+            return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, on_plan=shown)
         except JobFailed as failed:
             cause = failed.__cause__
             if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.is_lock_conflict(cause):
@@ -125,14 +125,14 @@ def _apply(
     adopt: bool,
     prune: bool,
     say: Say,
-    look: Callable[[Plan], None],
+    on_plan: Callable[[Plan], None],
 ) -> Applied:
     if backend.accounts is None:
         return Applied()
     with backend.engine().connect() as connection:
         plan = make_plan(connection, backend, deployment, passwords, adopt=adopt, prune=prune)
         _refuse(backend, plan)
-        look(plan)
+        on_plan(plan)
         if plan.unfinished is not None:
             say(
                 f"an apply stopped before, at {plan.unfinished}; going on with the"
@@ -143,7 +143,7 @@ def _apply(
             revoked=len(plan.change.revoke),
             warnings=plan.warnings,
             adopted=plan.adopted,
-            taken=list(map(str, plan.taken)),
+            losses=list(map(str, plan.losses)),
             adoption=plan.adoption,
         )
         told = {
@@ -165,7 +165,7 @@ def _apply(
         if journal is not None:
             journal.end()
         logins = {*plan.managed, *(account.login for account in deployment.accounts.values())}
-        schemas = {p.schema for p in plan.wanted if p.schema}
+        schemas = {p.schema for p in plan.declared if p.schema}
         accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
         wrong, unproven = accounts.compare_nodes(connection, sorted(logins), schemas)
         applied.warnings += unproven
@@ -178,7 +178,7 @@ def _apply(
 
 def _refuse(backend: Backend, plan: Plan) -> None:
     """Raise JobFailed if the plan has obstacles or Ringfence's tables do not exist yet."""
-    if plan.before_first:
+    if plan.uninitialized:
         raise JobFailed(
             f"{backend.settings} has no table {releases.account.name}: bring it to head first, with `ringfence migrate`"
         )

@@ -37,7 +37,7 @@ _table = releases.definition
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class ReplacedObject:
     """One object that was changed or dropped by hand since the last job.
 
     Args:
@@ -62,7 +62,7 @@ class Replaced:
         )
 
 
-def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
+def replaced_since_last_job(connection: sa.Connection, backend: Backend) -> list[ReplacedObject]:
     """Find the objects that were changed or dropped by hand since the last job.
 
     Nothing is compared before the first job that records digests; when the database is at another revision than then,
@@ -87,13 +87,13 @@ def replaced(connection: sa.Connection, backend: Backend) -> list[Replaced]:
     schemas = {name.schema or None for name in names}
     present = _digests(backend.catalog.definitions(connection, schemas))
     return [
-        Replaced(name, missing=name not in present)
+        ReplacedObject(name, missing=name not in present)
         for name, digest in sorted(names.items())
         if present.get(name) != digest
     ]
 
 
-def unresolved(connection: sa.Connection, backend: Backend, pending: Pending) -> list[str]:
+def unresolved_replacements(connection: sa.Connection, backend: Backend, pending: Pending) -> list[str]:
     """Find manually changed objects that no pending revision names; a job refuses to begin while there are any.
 
     Args:
@@ -104,7 +104,7 @@ def unresolved(connection: sa.Connection, backend: Backend, pending: Pending) ->
     Returns:
         A sentence for each object, with how to resolve it.
     """
-    found = replaced(connection, backend)
+    found = replaced_since_last_job(connection, backend)
     if not found:
         return []
     said = "\n".join(_texts(pending.scripts, pending.revisions, connection.dialect.name))
@@ -115,7 +115,7 @@ def unresolved(connection: sa.Connection, backend: Backend, pending: Pending) ->
     ]
 
 
-def record(connection: sa.Connection, backend: Backend, deployment: Deployment) -> None:
+def record_definitions(connection: sa.Connection, backend: Backend, deployment: Deployment) -> None:
     """Record the digests of these objects, and commit; a second call changes nothing.
 
     Args:

@@ -15,7 +15,7 @@ KeptRights = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Outlasting:
+class RemainingConnections:
     """The open connections of one login, which an apply does not end.
 
     Args:
@@ -57,7 +57,7 @@ class Outlasting:
 
 def find_open_connections(
     accounts: Accounts, connection: sa.Connection, keeps: Mapping[str, Collection[str]], leave: Iterable[str]
-) -> Iterator[Outlasting]:
+) -> Iterator[RemainingConnections]:
     """Find the open connections of logins that are no longer declared, or lose a right that connections keep.
 
     Args:
@@ -79,10 +79,10 @@ def find_open_connections(
             ends = accounts.how_to_end_connections(connection, login)
             resolution = f"Once it is applied, restart the service, or end them: {ends}"
             kept = tuple(dict.fromkeys(keeps.get(login, ())))
-            yield Outlasting(login, tuple(found[login]), kept, login in leave, resolution)
+            yield RemainingConnections(login, tuple(found[login]), kept, login in leave, resolution)
 
 
-def lasting(
+def rights_kept(
     accounts: Accounts,
     connection: sa.Connection,
     change: Difference,

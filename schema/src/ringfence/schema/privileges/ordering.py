@@ -6,7 +6,7 @@ from ringfence.schema.engines.base import Accounts
 from ringfence.schema.grants.difference import Batch, Bundle, Difference, batches, bundles
 
 
-def orders(accounts: Accounts, change: Difference) -> Iterator[tuple[str, Batch]]:
+def ordered_changes(accounts: Accounts, change: Difference) -> Iterator[tuple[str, Batch]]:
     """Yield the grants and revokes of a difference in the order in which they are sent.
 
     Where each statement commits by itself, new grants come before revokes, and privileges that a revoke removes along

@@ -79,7 +79,7 @@ class RetainedPrivileges:
         views: (schema, view) -> (schema, table), for engines where accounts reach such a table through a view.
     """
 
-    going: PendingDrops
+    pending: PendingDrops
     default: str
     views: Mapping[_Place, _Place]
 
@@ -89,11 +89,15 @@ class RetainedPrivileges:
 
     def columns(self) -> dict[_Place, Mapping[str, str]]:
         """Return (schema, table) -> column -> the revision that retires it, with the default schema filled in."""
-        return {(schema or self.default, table): gone for (schema, table), gone in self.going.columns.items()}
+        return {
+            (schema or self.default, table): gone for (schema, table), gone in self.pending.columns.items()
+        }
 
     def tables(self) -> dict[_Place, str]:
         """Return (schema, table) -> the revision that retires it, with the default schema filled in."""
-        return {(schema or self.default, table): gone for (schema, table), gone in self.going.tables.items()}
+        return {
+            (schema or self.default, table): gone for (schema, table), gone in self.pending.tables.items()
+        }
 
     def ends(self, rights: Iterable[Privilege]) -> Iterator[tuple[Privilege, str]]:
         """Yield each privilege on a table that is retired or loses columns, with the revision that ends it."""

@@ -12,8 +12,8 @@ from ringfence.schema.engines.base import NO_PENDING_DROPS
 from ringfence.schema.grants.difference import Batch, Difference, difference
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.privileges.adoption import adoption
-from ringfence.schema.privileges.open_connections import find_open_connections, lasting
-from ringfence.schema.privileges.ordering import orders
+from ringfence.schema.privileges.open_connections import find_open_connections, rights_kept
+from ringfence.schema.privileges.ordering import ordered_changes
 from ringfence.schema.privileges.pending_drops import (
     RetainedPrivileges,
     adjust_for_column_drops,
@@ -21,7 +21,7 @@ from ringfence.schema.privileges.pending_drops import (
     kept_rights,
     pending_drops,
 )
-from ringfence.schema.privileges.planned import Plan, Row, Step, about, exposed
+from ringfence.schema.privileges.planned import Plan, Row, Step, exposure_row, steps_for
 from ringfence.schema.privileges.unmanaged_roles import refusals
 from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.state import apply_journal, releases
@@ -29,7 +29,7 @@ from ringfence.schema.state import apply_journal, releases
 MISSING = "is a migration missing?"
 """The end of an obstacle's message when a migration would resolve it."""
 ACTIVE, LOCKED = "active", "locked"
-_FENCE = Change("row scopes", "not as declared", "as declared")
+_ROW_SECURITY = Change("row scopes", "not as declared", "as declared")
 _MOVED = Change("account at another host", "declared before", "-")
 
 
@@ -41,7 +41,7 @@ def make_plan(
     *,
     adopt: bool = False,
     prune: bool = False,
-    ahead: bool = False,
+    as_if_migrated: bool = False,
 ) -> Plan:
     """Compare the server with the manifest and return the plan; nothing is changed.
 
@@ -54,8 +54,8 @@ def make_plan(
         passwords: login -> password, for every account; None to leave passwords uncompared.
         adopt: whether existing accounts that are not managed yet may be taken over.
         prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
-        ahead: whether to plan as if all pending revisions had run: everything in the models counts as existing, and
-            everything that contract revisions retire as dropped.
+        as_if_migrated: whether to plan as if all pending revisions had run: everything in the models counts as
+            existing, and everything that contract revisions retire as dropped.
 
     Returns:
         The plan; an empty one where the engine has no accounts.
@@ -72,7 +72,7 @@ def make_plan(
         tables,
         adopt=adopt,
         prune=prune,
-        ahead=ahead,
+        ahead=as_if_migrated,
     ).plan
     plan.unfinished = apply_journal.unfinished(connection, tables)
     if plan.unfinished is not None:
@@ -103,21 +103,21 @@ class _Planner:
         self._accounts = accounts = accounts.at_declared_hosts(connection, declared)
         logins = {account.login for account in declared}
         first = releases.account.name not in tables
-        self._ours = {} if first else releases.accounts(connection)
-        self._existing = accounts.existing(connection, {*logins, *self._ours, *deployment.policy.removed})
+        self._managed = {} if first else releases.accounts(connection)
+        self._existing = accounts.existing(connection, {*logins, *self._managed, *deployment.policy.removed})
         self.plan = plan = Plan(
             missing=[] if ahead else self._missing(backend),
             passwords_compared=passwords is not None,
-            before_first=first,
+            uninitialized=first,
         )
-        plan.adopted = sorted(logins & set(self._existing) - set(self._ours)) if adopt else []
+        plan.adopted = sorted(logins & set(self._existing) - set(self._managed)) if adopt else []
         accounts.public_privileges = deployment.policy.public
         functions, unknown = accounts.functions(connection, declared)
-        plan.wanted = accounts.declared_privileges(connection, deployment) | functions
+        plan.declared = accounts.declared_privileges(connection, deployment) | functions
         plan.managed = managed = [
-            login for login in self._existing if login in self._ours or login in plan.adopted
+            login for login in self._existing if login in self._managed or login in plan.adopted
         ]
-        schemas = {p.schema for p in plan.wanted if p.schema}
+        schemas = {p.schema for p in plan.declared if p.schema}
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
         going = NO_PENDING_DROPS if ahead else pending_drops(connection, backend, deployment)
         # On some engines a grant on a table outlives the table: so look in the schemas of retired tables too.
@@ -128,40 +128,40 @@ class _Planner:
         fence = accounts.row_security(connection, deployment, managed, going)
         if going:
             self._keep(backend, RetainedPrivileges(going, default, fence.views))
-        plan.change = difference(plan.wanted, plan.held)
+        plan.change = difference(plan.declared, plan.held)
         if plan.adopted:
-            plan.adoption = adoption(accounts.effective(connection, deployment, plan.adopted, plan.wanted))
+            plan.adoption = adoption(accounts.effective(connection, deployment, plan.adopted, plan.declared))
         exposed = accounts.exposures(connection, deployment, managed)
         plan.exposures = [one for one in exposed if not one.reported_elsewhere]
         plan.warnings = [str(one) for one in plan.exposures if one.repair is None and not one.refuses]
         self._origins(declared, default)
         self._stale = self._other_passwords(logins)
-        noted = accounts.record_hosts(connection, declared, self._ours)
-        plan.steps += about("record", noted, Change("record of hosts", "another", "as declared"))
+        noted = accounts.record_hosts(connection, declared, self._managed)
+        plan.steps += steps_for("record", noted, Change("record of hosts", "another", "as declared"))
         # Before the passwords: the repair of an expired password renews the password that is stored then.
         plan.steps += self._repairs(after=False)
         for account in declared:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
         plan.warnings += fence.warnings
-        plan.steps += about("fence", fence.before, _FENCE)
+        plan.steps += steps_for("row-security", fence.before, _ROW_SECURITY)
         plan.steps += self._privileges(plan.change)
-        plan.steps += about("fence", fence.after, _FENCE)
+        plan.steps += steps_for("row-security", fence.after, _ROW_SECURITY)
         plan.steps += self._repairs(after=True)
-        moved, tied = accounts.drop_at_old_hosts(connection, self._ours)
+        moved, tied = accounts.drop_at_old_hosts(connection, self._managed)
         for login, statement in moved:
-            plan.steps += about("move", [statement], replace(_MOVED, login=login), login)
-        plan.steps += self._leave(leave := sorted(set(self._ours) - logins), prune=prune)
+            plan.steps += steps_for("drop-old-host", [statement], replace(_MOVED, login=login), login)
+        plan.steps += self._removals(leave := sorted(set(self._managed) - logins), prune=prune)
         self._open_connections(leave, {login for login, _ in moved})
         plan.obstacles += [
-            *refusals(declared, self._existing, self._ours, adopt=adopt),
+            *refusals(declared, self._existing, self._managed, adopt=adopt),
             *plan.missing,
             *tied,
             *unknown,
             *(
                 f"the login {login!r} is to be removed, and was not made for this database: drop it by hand"
                 for login in deployment.policy.removed
-                if login in self._existing and login not in self._ours
+                if login in self._existing and login not in self._managed
             ),
             *accounts.owners(connection, logins),
             *accounts.unrevocable(connection, plan.change),
@@ -173,19 +173,19 @@ class _Planner:
         """Yield the repairs of exposures that come before the grants, or those that come after them."""
         for one in self.plan.exposures:
             if one.repair is not None and one.after == after:
-                yield Step("close", one.login, one.repair, (exposed(one),))
+                yield Step("close", one.login, one.repair, (exposure_row(one),))
 
     def _keep(self, backend: Backend, staying: RetainedPrivileges) -> None:
         """Keep held privileges on tables and columns that a pending contract revision retires."""
         plan, connection = self.plan, self._connection
-        given = plan.wanted
-        plan.wanted = adjust_for_column_drops(
+        given = plan.declared
+        plan.declared = adjust_for_column_drops(
             given, plan.held, modelled_columns(self._deployment, backend, connection), staying
         )
-        plan.wanted |= kept_on_dropped_tables(
+        plan.declared |= kept_on_dropped_tables(
             connection, self._accounts, self._deployment, plan.held, staying
         )
-        kept = list(staying.ends(plan.wanted & plan.held - given))
+        kept = list(staying.ends(plan.declared & plan.held - given))
         plan.kept = kept_rights(kept, staying)
         for right, revision in kept:
             place = (right.login, right.schema, right.name, right.verb)
@@ -216,14 +216,14 @@ class _Planner:
         there: Login | None = self._existing.get(login)
         held, do = LOCKED, "unlocked"
         if there is None:
-            held, do = "-", "made"
-        elif login not in self._ours:
+            held, do = "-", "created"
+        elif login not in self._managed:
             held, do = "not of this database", "adopted"
         row = Row.of(Change("account", held, ACTIVE, login, origin), do)
         # Recorded before it is created, so that a job that ends between the two still knows it as its own.
-        if login not in self._ours:
+        if login not in self._managed:
             yield self._record(row, account.service, ACTIVE)
-        elif self._ours[login] != ACTIVE:
+        elif self._managed[login] != ACTIVE:
             yield self._record(row, None, ACTIVE)
         password = None if self._passwords is None else self._passwords[login]
         if there is None:
@@ -258,7 +258,7 @@ class _Planner:
                     change = Change(f"limit {word}", before, after, account.login, str(account.origin))
                     yield Step("limit", account.login, statement, (Row.of(change),))
 
-    def _leave(self, logins: list[str], *, prune: bool) -> Iterator[Step]:
+    def _removals(self, logins: list[str], *, prune: bool) -> Iterator[Step]:
         """Lock accounts that are no longer declared; with `prune`, drop those that own nothing and have no other ties.
 
         These steps come after the revokes, and an account is locked before it is dropped.
@@ -266,7 +266,7 @@ class _Planner:
         ties = self._accounts.drop_obstacles(self._connection, logins) if logins and prune else {}
         for login in logins:
             there = self._existing.get(login)
-            if there is not None and (there.enabled or self._ours[login] != LOCKED):
+            if there is not None and (there.enabled or self._managed[login] != LOCKED):
                 row = Row.of(Change("account", ACTIVE, LOCKED, login), "locked")
                 yield Step("lock", login, self._accounts.enable(login, enabled=False), (row,))
                 yield self._record(row, None, LOCKED)
@@ -287,13 +287,13 @@ class _Planner:
     def _open_connections(self, leave: list[str], moved: set[str]) -> None:
         """Report open connections that keep a right after it is revoked."""
         plan = self.plan
-        keeps = lasting(self._accounts, self._connection, plan.change, plan.exposures, moved)
+        keeps = rights_kept(self._accounts, self._connection, plan.change, plan.exposures, moved)
         plan.open_connections = list(find_open_connections(self._accounts, self._connection, keeps, leave))
         plan.warnings += map(str, plan.open_connections)
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
         """Yield the steps that grant and revoke."""
-        for kind, batch in orders(self._accounts, change):
+        for kind, batch in ordered_changes(self._accounts, change):
             yield self._right(kind, batch)
 
     def _right(self, kind: str, batch: Batch) -> Step:

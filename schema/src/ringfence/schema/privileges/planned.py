@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from ringfence.schema.engines import Change, Exposure, Statement
 from ringfence.schema.grants.difference import Difference, Privilege
 from ringfence.schema.privileges.adoption import Adoption, Line
-from ringfence.schema.privileges.open_connections import Outlasting
+from ringfence.schema.privileges.open_connections import RemainingConnections
 from ringfence.schema.state.apply_journal import Unfinished
 
 Key = tuple[str, str, str, str, str]
@@ -24,9 +24,9 @@ class Row:
     login: str
     on: str
     verb: str
-    held: str
-    wanted: str
-    do: str
+    current: str
+    declared: str
+    action: str
     origin: str
     kind: str = "privilege"
 
@@ -36,13 +36,13 @@ class Row:
 
         Args:
             change: the present and the declared state.
-            do: the word for what is done; if empty, made, changed or removed, as the states imply.
+            do: the word for what is done; if empty, created, changed or removed, as the states imply.
         """
-        done = {(True, False): "made", (False, True): "removed"}.get(
-            (change.held == "-", change.wanted == "-"), "changed"
+        done = {(True, False): "created", (False, True): "removed"}.get(
+            (change.current == "-", change.declared == "-"), "changed"
         )
         return cls(
-            change.login, change.on, "", change.held, change.wanted, do or done, change.by, change.kind
+            change.login, change.on, "", change.current, change.declared, do or done, change.by, change.kind
         )
 
 
@@ -50,8 +50,8 @@ class Row:
 class Step:
     """One statement and its purpose.
 
-    `kind` is create, unlock, password, limit, close, fence, grant, revoke, move, lock, drop or record; `of` is the
-    differences that the statement resolves: rows, or the keys of privileges.
+    `kind` is create, unlock, password, limit, close, row-security, grant, revoke, drop-old-host, lock, drop or record.
+    `of` holds the differences that the statement resolves: rows, or the keys of privileges.
     """
 
     kind: str
@@ -60,7 +60,9 @@ class Step:
     of: tuple[Row | Key, ...]
 
 
-def about(kind: str, statements: Sequence[Statement], change: Change, login: str | None = None) -> list[Step]:
+def steps_for(
+    kind: str, statements: Sequence[Statement], change: Change, login: str | None = None
+) -> list[Step]:
     """Make one step for each statement.
 
     A statement that names no change belongs to the change of the statement before it; at the beginning, to the first
@@ -86,7 +88,7 @@ class Plan:
     """The present and the declared state of the server's accounts, and the steps between, in the order of execution."""
 
     steps: list[Step] = field(default_factory=list)
-    wanted: set[Privilege] = field(default_factory=set)
+    declared: set[Privilege] = field(default_factory=set)
     held: set[Privilege] = field(default_factory=set)
     change: Difference = field(default_factory=lambda: Difference((), ()))
     origins: dict[tuple[str, str, str, str], str] = field(default_factory=dict)
@@ -108,12 +110,12 @@ class Plan:
     """Privileges that accounts keep until a contract revision retires them, one line each."""
     managed: list[str] = field(default_factory=list)
     """The existing logins that are managed, or will be adopted."""
-    open_connections: list[Outlasting] = field(default_factory=list)
+    open_connections: list[RemainingConnections] = field(default_factory=list)
     """Open connections of accounts that are removed, or that keep a right after it is revoked."""
     unfinished: Unfinished | None = None
     """The point at which an earlier apply stopped, if it did not finish."""
     passwords_compared: bool = True
-    before_first: bool = False
+    uninitialized: bool = False
     """Whether the database lacks Ringfence's tables, which the first `ringfence migrate` creates."""
 
     @property
@@ -122,9 +124,9 @@ class Plan:
         return not self.steps and not self.obstacles
 
     @property
-    def taken(self) -> list[Line]:
+    def losses(self) -> list[Line]:
         """The effective rights that adopted accounts lose."""
-        return self.adoption.taken
+        return self.adoption.losses
 
     def sql(self) -> list[str]:
         """Return the statements of the steps, in their order, as SQL that can be pasted; without secrets."""
@@ -138,7 +140,7 @@ class Plan:
         """
         privileges = self._privileges()
         found: dict[Row, list[int]] = {}
-        rights: dict[Row, list[int]] = {row: [] for row in privileges.values() if row.do}
+        rights: dict[Row, list[int]] = {row: [] for row in privileges.values() if row.action}
         for number, step in enumerate(self.steps):
             for one in step.of:
                 if isinstance(one, Row):
@@ -147,7 +149,7 @@ class Plan:
                     rights.setdefault(privileges[one], []).append(number)
         for exposure in self.exposures:
             if exposure.repair is None and exposure.refuses:
-                found.setdefault(exposed(exposure), [])
+                found.setdefault(exposure_row(exposure), [])
         return found | rights
 
     def rows(self) -> list[Row]:
@@ -156,7 +158,7 @@ class Plan:
 
     def _privileges(self) -> dict[Key, Row]:
         things: dict[Key, tuple[list[str], list[str]]] = {}
-        for side, privileges in enumerate((self.held, self.wanted)):
+        for side, privileges in enumerate((self.held, self.declared)):
             for p in privileges:
                 key = (p.login, p.kind, p.schema, p.name, p.verb)
                 things.setdefault(key, ([], []))[side].append(p.column)
@@ -179,19 +181,19 @@ class Plan:
                 {"kind": s.kind, "login": s.login, "sql": sql}
                 for s, sql in zip(self.steps, self.sql(), strict=True)
             ],
-            "as_wanted": len(self.wanted & self.held),
+            "as_declared": len(self.declared & self.held),
             "exposures": [
                 {
                     "kind": one.kind,
                     "login": one.login,
-                    "says": one.says,
+                    "message": one.message,
                     "resolution": one.resolution,
-                    "do": _done(one),
+                    "action": _done(one),
                 }
                 for one in self.exposures
             ],
             "adopted": self.adopted,
-            "taken": list(map(str, self.taken)),
+            "losses": list(map(str, self.losses)),
             **self.adoption.as_dict(),
             "obstacles": self.obstacles,
             "warnings": self.warnings,
@@ -203,7 +205,7 @@ class Plan:
         }
 
 
-def exposed(one: Exposure) -> Row:
+def exposure_row(one: Exposure) -> Row:
     """Make the row of an exposure.
 
     Args:
@@ -212,7 +214,7 @@ def exposed(one: Exposure) -> Row:
     Returns:
         A row without a verb, which says whether the exposure is repaired or makes an apply refuse.
     """
-    return Row(one.login or "", one.says, "", "stands", "-", _done(one), "", one.kind)
+    return Row(one.login or "", one.message, "", "present", "-", _done(one), "", one.kind)
 
 
 def _done(one: Exposure) -> str:

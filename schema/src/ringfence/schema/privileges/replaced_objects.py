@@ -19,7 +19,7 @@ _RESOLUTION = (
 )
 
 
-def replaced(backend: Backend, deployment: Deployment) -> list[Exposure]:
+def replaced_objects(backend: Backend, deployment: Deployment) -> list[Exposure]:
     """Find views, functions and triggers that differ from the models or from the state that the last job recorded.
 
     Objects of the models are compared only in a database at head, because a pending migration may still change them.
@@ -33,7 +33,7 @@ def replaced(backend: Backend, deployment: Deployment) -> list[Exposure]:
         An exposure for each object, with how to resolve it; an apply refuses to begin while there are any.
     """
     with backend.engine().connect() as connection:
-        by_hand = definitions.replaced(connection, backend)
+        by_hand = definitions.replaced_since_last_job(connection, backend)
     return [
         *_beside_models(backend, deployment),
         *(

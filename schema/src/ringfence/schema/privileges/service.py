@@ -14,7 +14,7 @@ from ringfence.schema.privileges.apply import Applied, apply
 from ringfence.schema.privileges.password_strength import refuse_weak, weaknesses
 from ringfence.schema.privileges.plan import make_plan
 from ringfence.schema.privileges.planned import Plan
-from ringfence.schema.privileges.replaced_objects import replaced
+from ringfence.schema.privileges.replaced_objects import replaced_objects
 from ringfence.schema.text import Say
 
 
@@ -65,7 +65,7 @@ def plan_access(
 
     found, plan = undisturbed(read)
     if not found.errors:
-        changed = replaced(backend, deployment)
+        changed = replaced_objects(backend, deployment)
         plan.exposures += changed
         plan.obstacles += map(str, changed)
     weak = []
@@ -86,7 +86,7 @@ def apply_access(
     prune: bool = False,
     allow_weak: bool = False,
     say: Say = lambda text: None,
-    look: Callable[[Plan], None] = lambda plan: None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> Applied:
     """Take the deployment's lock and make the accounts match the manifest; the schema is not changed.
 
@@ -97,7 +97,7 @@ def apply_access(
         prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
         allow_weak: whether weak passwords are accepted, in an environment where ringfence.toml allows them.
         say: called with each progress message.
-        look: called with the plan before its first statement; an exception it raises stops the apply.
+        on_plan: called with the plan before its first statement; an exception it raises stops the apply.
 
     Returns:
         What was done.
@@ -116,7 +116,7 @@ def apply_access(
             return backend.preflight(connection, deployment)
 
     found = undisturbed(read)
-    errors = found.errors or [str(one) for one in replaced(backend, deployment)]
+    errors = found.errors or [str(one) for one in replaced_objects(backend, deployment)]
     if errors:
         raise JobFailed("no account was touched:\n  " + "\n  ".join(errors))
     secrets = {}
@@ -127,7 +127,7 @@ def apply_access(
         refuse_weak(deployment, secrets, backend.settings.secret(), env, allow=allow_weak)
     with backend.lock(patience=backend.settings.ready_timeout, say=say) as lock:
         lock.check()
-        applied = apply(backend, deployment, secrets, adopt=adopt, prune=prune, say=say, look=look)
+        applied = apply(backend, deployment, secrets, adopt=adopt, prune=prune, say=say, on_plan=on_plan)
     applied.warnings[:0] = found.warnings
     return applied
 

@@ -50,14 +50,14 @@ def blocking_logins(
 
 
 def refusals(
-    declared: Iterable[Account], existing: Mapping[str, Login], ours: Collection[str], *, adopt: bool
+    declared: Iterable[Account], existing: Mapping[str, Login], managed: Collection[str], *, adopt: bool
 ) -> Iterator[str]:
     """Yield why an apply refuses to change a declared login.
 
     Args:
         declared: the accounts of the manifest.
         existing: login -> the account on the server.
-        ours: the managed logins, which were created or adopted for this database.
+        managed: the managed logins, which were created or adopted for this database.
         adopt: whether existing accounts that are not managed yet may be taken over.
 
     Yields:
@@ -67,7 +67,7 @@ def refusals(
         there = existing.get(account.login)
         if there is None:
             continue
-        ours_too = account.login in ours
+        ours_too = account.login in managed
         if strong := there.unfit or (None if ours_too else there.excess_attribute):
             yield f"{account.origin}: the login {account.login!r} {strong}; choose another"
         elif not ours_too and not adopt:

@@ -159,7 +159,7 @@ def _plain(type_: TypeEngine[Any], context: AutogenContext) -> str:
     if isinstance(name, sa.sql.naming.conv):
         final = f"{context.opts['alembic_module_prefix'] or ''}f({str(name)!r})"
         text = text.replace(f"name={str(name)!r}", f"name={final}", 1)
-    if isinstance(type_, (*columns.PORTABLE, columns.Spelled)):
+    if isinstance(type_, (*columns.PORTABLE, columns.DeclaredAs)):
         context.imports.add(f"import {_OURS}")
         return f"{_OURS}.{text}"
     return text.replace(cls.__name__, _imported(cls, context), 1) if text.startswith(cls.__name__) else text

@@ -9,7 +9,7 @@ from ringfence.schema.manifest.model import Grant
 from ringfence.schema.review.finding import NOTE, Finding, finding
 
 
-def index_findings(deployment: Deployment) -> Iterator[Finding]:
+def unusable_indexes(deployment: Deployment) -> Iterator[Finding]:
     """Report each index of the models that the scoped accounts of its table cannot use.
 
     Args:
@@ -31,7 +31,7 @@ def index_findings(deployment: Deployment) -> Iterator[Finding]:
         begin = ", ".join(dict.fromkeys(one.column for part in grant.scope or () for one in part))
         keeps = f"; or {lost.resolution}" if lost.resolution else ""
         yield finding(
-            "index-out-of-reach",
+            "unusable-index",
             NOTE,
             grant.origin,
             f"PostgreSQL searches {lost.index} of {key!r} by {lost.what} for no condition of"

@@ -11,10 +11,10 @@ from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.manifest.parsing import Manifest, parse_manifest
 from ringfence.schema.models.defaults import insert_sequence
 from ringfence.schema.review.finding import NOTE, WARNING, Finding, finding
-from ringfence.schema.review.indexes import index_findings
+from ringfence.schema.review.indexes import unusable_indexes
 from ringfence.schema.review.review import manifest_name
 from ringfence.schema.review.rows import row_findings, unused_scopes
-from ringfence.schema.review.values import notes, plain_passwords, values_to_give
+from ringfence.schema.review.values import notes, plain_passwords, service_defaults
 
 
 class LintFailed(SchemaError):
@@ -46,14 +46,14 @@ def lint(deployment: Deployment) -> list[Finding]:
         grants = {(grant.key, grant.verb): grant for grant in account.grants}
         for grant in account.grants:
             table = deployment.tables[grant.key]
-            found += _blind(account, grant, grants)
-            found += _incomplete(account, grant, table)
-            found += _pointing(account, grant, table, grants)
+            found += _blind_writes(account, grant, grants)
+            found += _incomplete_inserts(account, grant, table)
+            found += _unseen_targets(account, grant, table, grants)
             found += row_findings(account, grant, table, grants)
-            found += values_to_give(deployment, account, grant, table)
+            found += service_defaults(deployment, account, grant, table)
             found += plain_passwords(account, grant, table)
     found += unused_scopes(deployment)
-    found += index_findings(deployment)
+    found += unusable_indexes(deployment)
     found += notes(deployment)
     return sorted(set(found), key=lambda one: (one.line, one.id, one.message))
 
@@ -86,7 +86,9 @@ def _unused(file: str, manifest: Manifest) -> Iterator[Finding]:
             )
 
 
-def _blind(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]) -> Iterator[Finding]:
+def _blind_writes(
+    account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]
+) -> Iterator[Finding]:
     """An UPDATE or DELETE without SELECT: its WHERE cannot read a column, so it affects every row or fails."""
     if grant.verb in ("update", "delete") and (grant.key, "select") not in grants:
         yield finding(
@@ -98,7 +100,7 @@ def _blind(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Gran
         )
 
 
-def _incomplete(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
+def _incomplete_inserts(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
     """An INSERT without the privilege on a column that is NOT NULL and has no server default."""
     if grant.verb != "insert" or grant.columns is None:
         return
@@ -123,7 +125,7 @@ def _fills_itself(table: sa.Table, column: sa.Column[object]) -> bool:
     return given or (column is table.autoincrement_column and insert_sequence(column) is None)
 
 
-def _pointing(
+def _unseen_targets(
     account: Account, grant: Grant, table: sa.Table, grants: Mapping[tuple[str, str], Grant]
 ) -> Iterator[Finding]:
     """A write of a foreign key whose target the account cannot read: it only learns from errors which keys exist."""

@@ -36,7 +36,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class ManifestDiff:
     """The difference of two manifests: what the new one grants beyond the old, and what it no longer grants."""
 
     widened: tuple[Difference, ...]
@@ -109,7 +109,7 @@ def manifest_name(deployment: Deployment) -> str:
     return next((account.origin.file for account in deployment.accounts.values()), "access.yaml")
 
 
-def review(old: Iterable[Account], new: Iterable[Account]) -> Review:
+def compare_manifests(old: Iterable[Account], new: Iterable[Account]) -> ManifestDiff:
     """Compare the accounts of two manifests; accounts of the same service are compared.
 
     Args:
@@ -124,7 +124,7 @@ def review(old: Iterable[Account], new: Iterable[Account]) -> Review:
         for name in after
         if name in before and after[name].login != before[name].login
     ]
-    return Review(tuple(_beyond(before, after)), tuple(_beyond(after, before)), tuple(logins))
+    return ManifestDiff(tuple(_beyond(before, after)), tuple(_beyond(after, before)), tuple(logins))
 
 
 def _beyond(less: Mapping[str, Account], more: Mapping[str, Account]) -> list[Difference]:

@@ -22,9 +22,9 @@ def row_findings(
         grants: all grants of the account, by table key and verb.
     """
     if grant.scope is not None:
-        yield from _wide(account, grant, grants)
-        yield from _outside(account, grant, table)
-        yield from _slow(account, grant, table)
+        yield from _wide_writes(account, grant, grants)
+        yield from _outside_inserts(account, grant, table)
+        yield from _scopes_without_index(account, grant, table)
 
 
 def unused_scopes(deployment: Deployment) -> Iterator[Finding]:
@@ -41,7 +41,9 @@ def unused_scopes(deployment: Deployment) -> Iterator[Finding]:
             )
 
 
-def _wide(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]) -> Iterator[Finding]:
+def _wide_writes(
+    account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant]
+) -> Iterator[Finding]:
     """A write whose declared rows go beyond those of SELECT: it never reaches the additional rows."""
     seen = grants.get((grant.key, "select"))
     if grant.declared_scope is None or seen is None or includes(seen.scope, grant.declared_scope):
@@ -56,7 +58,7 @@ def _wide(account: Account, grant: Grant, grants: Mapping[tuple[str, str], Grant
     )
 
 
-def _outside(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
+def _outside_inserts(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
     """An INSERT that may not fill the columns of its scope, so that no new row can be inside the scope."""
     if grant.verb != "insert" or grant.columns is None or grant.scope is None:
         return
@@ -84,7 +86,7 @@ def _unfilled(part: Conjunction, grant: Grant, table: sa.Table) -> list[str]:
     ]
 
 
-def _slow(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
+def _scopes_without_index(account: Account, grant: Grant, table: sa.Table) -> Iterator[Finding]:
     """A scope is a condition of every statement; where no index begins with its columns, each reads the whole table."""
     led = {
         str(next(iter(columns)).name)

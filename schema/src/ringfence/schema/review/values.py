@@ -12,7 +12,7 @@ from ringfence.schema.models.types import portable
 from ringfence.schema.review.finding import NOTE, Finding, finding
 
 
-def values_to_give(
+def service_defaults(
     deployment: Deployment, account: Account, grant: Grant, table: sa.Table
 ) -> Iterator[Finding]:
     """Report columns whose default is Python code of the models that services do not run.
@@ -37,7 +37,7 @@ def values_to_give(
                 lacking.append(f"{column.name} ({arises.value})")
     if lacking:
         yield finding(
-            "value-to-give",
+            "service-default",
             NOTE,
             grant.origin,
             f"{account.service!r} has {grant.verb} on {grant.key!r}, and gives itself {', '.join(lacking)}",

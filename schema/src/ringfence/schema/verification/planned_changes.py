@@ -28,7 +28,7 @@ _ATTEMPTED_AS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("usage", "update", "insert", "select"), ("draw",)),
 }
 """Verb of a privilege -> the verbs of the attempts that it allows, where these have other names."""
-_OF_ACCOUNTS = frozenset({"limit", "lock", "move"})
+_OF_ACCOUNTS = frozenset({"limit", "lock", "drop-old-host"})
 """Kinds of steps about accounts that become findings; for the other kinds, the login of the account was tried."""
 
 _Place = tuple[str, str]
@@ -216,19 +216,21 @@ class _PlanDifferences:
             if not self._concerns(row.login) or (word != row.on and self._mentioned(row.login, word)):
                 continue
             by = f" as {row.origin} says" if row.origin else ""
-            says = f"{row.on} of {row.login} is {row.held}, and should be {row.wanted}{by}; {RESOLUTION}"
+            says = f"{row.on} of {row.login} is {row.current}, and should be {row.declared}{by}; {RESOLUTION}"
             yield Finding("excess", self._service(row.login), row.login, None, None, (), says)
 
     def _rows(self) -> Iterator[Finding]:
         changes = [
-            step.statement.about for step in self._plan.steps if step.kind == "fence" and step.statement.about
+            step.statement.about
+            for step in self._plan.steps
+            if step.kind == "row-security" and step.statement.about
         ]
         for change in dict.fromkeys(changes):
             if not self._concerns(change.login) or self._is_shown(change):
                 continue
             key = None if change.table is None else self._keys.get(change.table, ".".join(change.table))
             by = f" as {change.by} says" if change.by else ""
-            says = f"{change.on} is {change.held}, and should be {change.wanted}{by}; {RESOLUTION}"
+            says = f"{change.on} is {change.current}, and should be {change.declared}{by}; {RESOLUTION}"
             service, verb = self._service(change.login), (change.verb or None) if key else None
             yield Finding(change.finding, service, change.login, verb, key, (), says)
 

@@ -11,7 +11,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, first_line, reach
 from ringfence.schema.engines.stable_reads import undisturbed
 from ringfence.schema.manifest.model import Account
-from ringfence.schema.privileges.replaced_objects import replaced
+from ringfence.schema.privileges.replaced_objects import replaced_objects
 from ringfence.schema.verification.planned_changes import ComparablePlan, plan_to_compare
 from ringfence.schema.verification.proof import Finding, Proof
 from ringfence.schema.verification.row_proofs import has_row_scope
@@ -93,7 +93,7 @@ def _add_exposures(
 ) -> None:
     """Add exposures to the proof: access that no attempt of a service's login can detect."""
     declared = {account.login: account.service for account in deployment.accounts.values()}
-    exposed = replaced(backend, deployment)
+    exposed = replaced_objects(backend, deployment)
     if backend.accounts is not None:
         accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
         existing = list(accounts.existing(connection, declared))

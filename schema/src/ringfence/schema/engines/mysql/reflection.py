@@ -9,7 +9,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.comparison.snapshot import Facets, Name
-from ringfence.schema.models.columns import Spelled
+from ringfence.schema.models.columns import DeclaredAs
 from ringfence.schema.rendering.table_parts import Column, Item, LeftOut, Options
 from ringfence.schema.sql.parsing import as_text, call, escaped, inside, name, names, quoted, split
 
@@ -141,7 +141,7 @@ class FamilyTranslator:
     def serial(self, column: Column) -> Column | None:
         """Return a column that is outside the primary key, with AUTO_INCREMENT in its declared type."""
         declared = column.kind.compile(dialect=mysql.dialect())
-        kind = Spelled(column.kind, **{self._dialect: f"{declared} AUTO_INCREMENT"})
+        kind = DeclaredAs(column.kind, **{self._dialect: f"{declared} AUTO_INCREMENT"})
         return Column(column.name, kind, column.nullable, fills_itself=True, words=column.words)
 
     def item(self, each: Name, facets: Facets) -> Item:

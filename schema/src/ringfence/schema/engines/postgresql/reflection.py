@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.comparison.snapshot import Facets, Name
-from ringfence.schema.models.columns import Spelled
+from ringfence.schema.models.columns import DeclaredAs
 from ringfence.schema.rendering.table_parts import Column, Item, LeftOut, Options
 from ringfence.schema.sql.parsing import as_text, call, escaped, inside, name, names, quoted, split
 
@@ -195,7 +195,7 @@ class PostgreSQLTranslator:
             raise LeftOut("a sequence of its own counts it up, and its type is none that SERIAL gives")
         return Column(
             column.name,
-            Spelled(column.kind, postgresql=word),
+            DeclaredAs(column.kind, postgresql=word),
             column.nullable,
             fills_itself=True,
             words=column.words,

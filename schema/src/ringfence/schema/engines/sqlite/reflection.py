@@ -9,7 +9,7 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.comparison.snapshot import Facets, Name
 from ringfence.schema.engines.sqlite.ddl import numeric, read_table
-from ringfence.schema.models.columns import Spelled
+from ringfence.schema.models.columns import DeclaredAs
 from ringfence.schema.rendering.model_types import declared
 from ringfence.schema.rendering.table_parts import Column, Item, LeftOut, Options
 from ringfence.schema.sql.parsing import as_text, call, escaped, inside, name, names, quoted, split
@@ -183,13 +183,13 @@ class SQLiteTranslator:
         found = _known(spelled)
         if found is None:
             more = f" COLLATE {collation}" if collation else ""
-            return Spelled(_by_affinity(spelled), sqlite=f"{spelled}{more}")
+            return DeclaredAs(_by_affinity(spelled), sqlite=f"{spelled}{more}")
         if collation is None:
             return found
         if isinstance(found, sa.String):
             found.collation = collation
             return found
-        return Spelled(found, sqlite=f"{spelled} COLLATE {collation}")
+        return DeclaredAs(found, sqlite=f"{spelled} COLLATE {collation}")
 
     def _foreign_key(self, columns: list[str], rest: str, label: str | None) -> Item:
         target, _, _ = rest.removeprefix(" references ").partition(" (")
