@@ -10,7 +10,7 @@ from ringfence.schema.cli import run
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.review.lint import lint
-from ringfence.schema.review.review import compare_manifests, read_manifest
+from ringfence.schema.review.manifest_diff import compare_manifests, read_manifest
 from support.deployments import ACCESS, MODELS
 
 

@@ -9,7 +9,7 @@ import pytest
 from ringfence.runtime.errors import BadMirror
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment, JobFailed
-from ringfence.schema.review.review import read_manifest
+from ringfence.schema.review.manifest_diff import read_manifest
 from ringfence.schema.testing.services import mirrors_at, mirrors_in
 from support.deployments import ACCESS, MODELS
 

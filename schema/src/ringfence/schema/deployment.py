@@ -21,8 +21,8 @@ from ringfence.schema.manifest.resolution import resolve
 from ringfence.schema.models import NAMING
 from ringfence.schema.models.adaptation import VERSION_TABLE, give_names, leave_out, map_types, restore
 from ringfence.schema.models.conditional import remove_empty_indexes
-from ringfence.schema.models.duplicates import remove_duplicates
 from ringfence.schema.models.object_rules import ObjectRule
+from ringfence.schema.models.remove_duplicates import remove_duplicates
 from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS, ENGINES
 from ringfence.schema.portability import check_grants, check_models

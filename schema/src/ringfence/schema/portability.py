@@ -13,12 +13,12 @@ from ringfence.schema.errors import Mistake
 from ringfence.schema.features import FEATURES
 from ringfence.schema.manifest.model import Account, Grant, Origin
 from ringfence.schema.manifest.resolution import RESERVED_PREFIX, is_view
-from ringfence.schema.manifest.sequences import sequences_of
+from ringfence.schema.manifest.sequences import unreadable_sequence_problem
 from ringfence.schema.models.conditional import applies
-from ringfence.schema.models.defaults import missing_sequence_problem
 from ringfence.schema.models.key_lengths import BYTES_PER_CHARACTER, too_long_keys
 from ringfence.schema.models.object_names import constraint_name, name_conflicts, named_items, too_long
 from ringfence.schema.models.password_columns import wrong_marks
+from ringfence.schema.models.sequences import missing_sequence_problem
 from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS, Portable, portable
 
@@ -187,7 +187,7 @@ class _Check:
         fields: dict[str, str] = {}
         for column in self._tables[key].columns:
             name = str(column.name)
-            if (text := self._blind_draw(column, grants)) is not None:
+            if (text := unreadable_sequence_problem(column, grants, self._engines)) is not None:
                 yield name, "insert", text
             verbs = [
                 v for v, g in grants.items() if v != "delete" and (g.columns is None or name in g.columns)
@@ -204,25 +204,6 @@ class _Check:
             if (other := fields.setdefault(field, name)) != name:
                 text = f"{name} and {other} are both {field!r} in PyDAL: rename one, or leave one out in ringfence.toml"
                 yield name, verbs[0], text
-
-    def _blind_draw(self, column: sa.Column[Any], grants: Mapping[str, Grant]) -> str | None:
-        """Why an account with insert but not select cannot fill the column from its sequence; None where it can."""
-        insert = grants.get("insert")
-        engines = [engine for engine in self._engines if FEATURES[engine].sequences_need_select]
-        if insert is None or "select" in grants or not engines:
-            return None
-        named = insert.columns is None or column.name in insert.columns
-        names = [
-            repr(str(sequence.name)) for sequence, by_server in sequences_of(column) if by_server or named
-        ]
-        said = str(getattr(column.server_default, "arg", "")).lower()
-        if not names and not ("nextval" in said or "next value for" in said):
-            return None
-        return (
-            f"it is numbered by the sequence {names[0] if names else 'of its default'}, and {', '.join(engines)} let"
-            " nobody draw from one who may not read it and set it back, so that an account that only inserts cannot:"
-            " give it select on the table too, or number the column otherwise (a single integer key counts by itself)"
-        )
 
     def _of_column(self, column: sa.Column[Any]) -> Iterator[Problem]:
         if column not in self._kinds:

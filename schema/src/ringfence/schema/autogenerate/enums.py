@@ -10,8 +10,8 @@ from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.autogenerate.declared_types import Declared, Defaults, as_default
+from ringfence.schema.autogenerate.type_checks import named_type
 from ringfence.schema.models.enums import native_enums
-from ringfence.schema.models.type_checks import named_type
 from ringfence.schema.operations.operations import (
     AddEnumLabelOp,
     ChangeLabelsOp,

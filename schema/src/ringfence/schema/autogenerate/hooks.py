@@ -18,11 +18,11 @@ import ringfence.schema.rendering.sql  # noqa: F401  # Alembic takes what they d
 from ringfence.schema.autogenerate.arranger import Arranger, Fill
 from ringfence.schema.autogenerate.declared_types import Declared, Defaults
 from ringfence.schema.autogenerate.renames import Ambiguous, Drops, Renames, row_counter
+from ringfence.schema.autogenerate.type_checks import name_checks
 from ringfence.schema.features import engines_where
 from ringfence.schema.models.columns import copied
 from ringfence.schema.models.conditional import make_conditional, render_condition
 from ringfence.schema.models.timestamps import UtcNow
-from ringfence.schema.models.type_checks import name_checks
 from ringfence.schema.rendering.types import render_default, render_type
 
 _CONSTRAINTS = frozenset({"check", "unique", "foreign_key", "primary_key"})

@@ -4,7 +4,7 @@ import click
 
 from ringfence.schema.cli.run import Run, command
 from ringfence.schema.errors import AccessDrift, JobFailed
-from ringfence.schema.privileges.planned import Plan, Row
+from ringfence.schema.privileges.plan import Plan, Row
 from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.text import counted
 

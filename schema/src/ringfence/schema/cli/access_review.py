@@ -11,10 +11,9 @@ from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import Mistake
 from ringfence.schema.manifest.grammar import json_schema_text
 from ringfence.schema.manifest.scopes import to_text
-from ringfence.schema.review.finding import WARNING
-from ringfence.schema.review.lint import LintFailed
+from ringfence.schema.review.lint import WARNING, LintFailed
 from ringfence.schema.review.lint import lint as look
-from ringfence.schema.review.review import compare_manifests, read_manifest
+from ringfence.schema.review.manifest_diff import compare_manifests, read_manifest
 from ringfence.schema.text import counted
 
 

@@ -25,11 +25,10 @@ from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.lint import Finding
 from ringfence.schema.lint.pending import Pending, lint_pending, pending_of, raise_on_errors
 from ringfence.schema.mirror import check_mirrors, write_mirrors
-from ringfence.schema.privileges import definitions
+from ringfence.schema.privileges import replaced_objects
 from ringfence.schema.privileges.apply import Applied, apply
 from ringfence.schema.privileges.password_strength import refuse_weak
-from ringfence.schema.privileges.plan import make_plan
-from ringfence.schema.privileges.planned import Plan
+from ringfence.schema.privileges.plan import Plan, make_plan
 from ringfence.schema.privileges.unmanaged_roles import blocking_logins
 from ringfence.schema.state import releases
 from ringfence.schema.text import Say, counted
@@ -328,7 +327,7 @@ def record_state(job: JobContext) -> None:
     with _applied_in_errors(job.report):
         contract_guard.record_uses(job.deployment, job.backend)
         with job.backend.engine().connect() as connection:
-            definitions.record_definitions(connection, job.backend, job.deployment)
+            replaced_objects.record_definitions(connection, job.backend, job.deployment)
             job.report.releases = len(releases.recorded(connection))
 
 
@@ -395,7 +394,7 @@ def refuse_unmet(job: JobContext) -> None:
     """
     with job.backend.engine().connect() as connection:
         found = unmet(job.deployment, job.backend, connection, job.found())
-        found += definitions.unresolved_replacements(connection, job.backend, job.found())
+        found += replaced_objects.unresolved_replacements(connection, job.backend, job.found())
     if found:
         raise JobFailed(_CANNOT_BEGIN + "\n  ".join(found))
 

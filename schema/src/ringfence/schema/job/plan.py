@@ -25,9 +25,8 @@ from ringfence.schema.job.row_checks import FailingRows, failing_rows
 from ringfence.schema.lint import Finding, Severity
 from ringfence.schema.lint.pending import Pending, lint_pending, pending_of
 from ringfence.schema.mirror import check_mirrors
-from ringfence.schema.privileges import definitions
-from ringfence.schema.privileges.plan import MISSING, make_plan
-from ringfence.schema.privileges.planned import Plan
+from ringfence.schema.privileges import replaced_objects
+from ringfence.schema.privileges.plan import MISSING, Plan, make_plan
 from ringfence.schema.revisions.lock_retries import lock_settings_of
 from ringfence.schema.state import releases
 from ringfence.schema.state.journal_entries import last
@@ -217,7 +216,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
         made.chapters = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(lint_pending(deployment, pending, request.mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
-        made.obstacles += definitions.unresolved_replacements(connection, backend, pending)
+        made.obstacles += replaced_objects.unresolved_replacements(connection, backend, pending)
         _look_at_rows(made, deployment, backend, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:

@@ -17,8 +17,7 @@ from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.lint.check import states
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.manifest.resolution import is_view
-from ringfence.schema.privileges.plan import MISSING
-from ringfence.schema.privileges.planned import Plan
+from ringfence.schema.privileges.plan import MISSING, Plan
 from ringfence.schema.sql.text import single_percents
 from ringfence.schema.state import apply_journal, releases
 

@@ -1,13 +1,13 @@
-"""Finds the accounts whose inserts use a sequence of the models, and which therefore need a privilege on it."""
+"""Finds the accounts whose inserts use a sequence of the models, and what privileges that needs."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.functions import next_value
 
+from ringfence.schema.features import FEATURES
 from ringfence.schema.manifest.model import Account, Grant
-from ringfence.schema.models.defaults import insert_sequence
+from ringfence.schema.models.sequences import sequences_of
 
 
 def sequence_uses(
@@ -35,10 +35,31 @@ def sequence_uses(
                             yield account, grant, sequence
 
 
-def sequences_of(column: sa.Column[Any]) -> Iterator[tuple[sa.Sequence, bool]]:
-    """The sequence that a column takes its value from, if any, with whether the server's default uses it."""
-    said = getattr(column.server_default, "arg", None)
-    if isinstance(said, next_value):
-        yield said.sequence, True
-    elif (sequence := insert_sequence(column)) is not None:
-        yield sequence, False
+def unreadable_sequence_problem(
+    column: sa.Column[Any], grants: Mapping[str, Grant], engines: Iterable[str]
+) -> str | None:
+    """Explain why an account with insert but not select cannot fill a column from its sequence.
+
+    Args:
+        column: of the models.
+        grants: of one account on the column's table, by verb.
+        engines: the names of the deployment's engines.
+
+    Returns:
+        The message with how to resolve it; None where the account can fill the column.
+    """
+    insert = grants.get("insert")
+    unable = [engine for engine in engines if FEATURES[engine].sequences_need_select]
+    if insert is None or "select" in grants or not unable:
+        return None
+    named = insert.columns is None or column.name in insert.columns
+    names = [repr(str(sequence.name)) for sequence, by_server in sequences_of(column) if by_server or named]
+    default = str(getattr(column.server_default, "arg", "")).lower()
+    if not names and not ("nextval" in default or "next value for" in default):
+        return None
+    return (
+        f"it is numbered by the sequence {names[0] if names else 'of its default'}, which {', '.join(unable)} let an"
+        " account use only with INSERT and SELECT on the sequence, and these also let it reset the sequence, so that an"
+        " account that only inserts cannot: give it select on the table too, or number the column otherwise (a single"
+        " integer key counts by itself)"
+    )

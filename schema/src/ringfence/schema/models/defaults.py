@@ -9,15 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.functions import next_value
 from sqlalchemy.sql.schema import DefaultGenerator
 
 from ringfence.runtime.errors import DataError
 from ringfence.runtime.mirror import Default
 from ringfence.runtime.values import generators, values
-from ringfence.schema.features import FEATURES
 from ringfence.schema.models.callables import GeneratorResult, Value, meaning
 from ringfence.schema.models.engine_types import effective, mapped_to, to_stored
+from ringfence.schema.models.sequences import insert_sequence
 from ringfence.schema.models.types import DIALECTS, Portable, needs_integer_key
 from ringfence.schema.models.value_checks import CHECKS
 
@@ -57,43 +56,6 @@ def default(column: sa.Column[Any], portable: Portable, engines: Iterable[str] =
     if counted and needs_integer_key(column, engines):
         return Default(SERVICE, "SQLite counts up INTEGER keys alone, unless the model uses models.BigKey")
     return _SERVER if counted else None
-
-
-def insert_sequence(column: sa.Column[Any]) -> sa.Sequence | None:
-    """The sequence whose next value an INSERT must give for the column, on engines with sequences; else None.
-
-    An optional sequence is not used on any of the engines, as in SQLAlchemy. For a primary key whose server default
-    uses a sequence the program takes the value itself, as MariaDB does not report a key that came from a default.
-
-    Args:
-        column: of the models.
-    """
-    given = column.default
-    if isinstance(given, sa.Sequence):
-        return None if given.optional else given
-    said = getattr(column.server_default, "arg", None)
-    return said.sequence if column.primary_key and isinstance(said, next_value) else None
-
-
-def missing_sequence_problem(column: sa.Column[Any], engines: Iterable[str]) -> str | None:
-    """Explain why a column with a sequence gets no value on engines without sequences, and how to resolve it.
-
-    Args:
-        column: of the models.
-        engines: the names of the deployment's engines.
-
-    Returns:
-        The message; None where the column gets a value on every engine or has no sequence.
-    """
-    sequence = insert_sequence(column)
-    lacking = [engine for engine in engines if not FEATURES[engine].has_sequences]
-    if sequence is None or column.table.autoincrement_column is column or not lacking:
-        return None
-    return (
-        f"the sequence {str(sequence.name)!r} cannot number it on {', '.join(lacking)}, which has no sequences and"
-        " counts up a single integer key alone: use a default that every engine has, or take the engine out of"
-        " ringfence.toml"
-    )
 
 
 def on_update(column: sa.Column[Any], portable: Portable, engines: Iterable[str] = ()) -> Default | None:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.features import FEATURES, engines_where
-from ringfence.schema.models import columns, narrowing
+from ringfence.schema.models import columns, per_engine_types
 from ringfence.schema.models.engine_types import effective, mapped_to
 from ringfence.schema.models.enums import enum_params
 from ringfence.schema.models.per_engine_types import Form, combine, mapped
@@ -123,7 +123,10 @@ KINDS: tuple[Kind, ...] = (
                 _unless(lambda t: getattr(t, "scale", None) is None, "rounds what it is given: use Double"),
             ),
         ),
-        narrowing=((POSTGRESQL, narrowing.single_on_postgresql), (MYSQL_FAMILY, narrowing.single_on_mysql)),
+        narrowing=(
+            (POSTGRESQL, per_engine_types.single_on_postgresql),
+            (MYSQL_FAMILY, per_engine_types.single_on_mysql),
+        ),
     ),
     Kind(
         (sa.Numeric,),
@@ -134,7 +137,7 @@ KINDS: tuple[Kind, ...] = (
         ),
         narrowing=(
             (MYSQL_FAMILY, lambda t: {} if t.precision else {"precision": 10, "scale": 0}),
-            (SQLITE, narrowing.sqlite_decimal),
+            (SQLITE, per_engine_types.sqlite_decimal),
         ),
     ),
     Kind(
@@ -210,21 +213,24 @@ KINDS: tuple[Kind, ...] = (
                 _unless(lambda t: not t.timezone, "has a zone, which is lost: use models.PreciseTime"),
             ),
         ),
-        narrowing=((POSTGRESQL, narrowing.postgresql_fraction), (MYSQL_FAMILY, narrowing.mysql_fraction)),
+        narrowing=(
+            (POSTGRESQL, per_engine_types.postgresql_fraction),
+            (MYSQL_FAMILY, per_engine_types.mysql_fraction),
+        ),
     ),
     Kind(
         (sa.DateTime,),
         "datetime",
         # Only PostgreSQL has datetimes with a zone; elsewhere the stored value has none.
         narrowing=(
-            (POSTGRESQL, lambda t: {"timezone": bool(t.timezone)} | narrowing.postgresql_fraction(t)),
-            (MYSQL_FAMILY, narrowing.mysql_fraction),
+            (POSTGRESQL, lambda t: {"timezone": bool(t.timezone)} | per_engine_types.postgresql_fraction(t)),
+            (MYSQL_FAMILY, per_engine_types.mysql_fraction),
         ),
     ),
     Kind(
         (sa.Interval, postgresql.INTERVAL),
         "interval",
-        narrowing=((POSTGRESQL, narrowing.postgresql_fraction),),
+        narrowing=((POSTGRESQL, per_engine_types.postgresql_fraction),),
     ),
     Kind(
         (sa.UUID,),

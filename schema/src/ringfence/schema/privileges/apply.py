@@ -14,8 +14,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, Statement
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.adoption import Adoption
-from ringfence.schema.privileges.plan import make_plan
-from ringfence.schema.privileges.planned import Plan
+from ringfence.schema.privileges.plan import Plan, make_plan
 from ringfence.schema.revisions.lock_retries import Patience, pause
 from ringfence.schema.state import releases
 from ringfence.schema.state.apply_journal import Journal

@@ -12,8 +12,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.grants import passwords
 from ringfence.schema.privileges.apply import Applied, apply
 from ringfence.schema.privileges.password_strength import refuse_weak, weaknesses
-from ringfence.schema.privileges.plan import make_plan
-from ringfence.schema.privileges.planned import Plan
+from ringfence.schema.privileges.plan import Plan, make_plan
 from ringfence.schema.privileges.replaced_objects import replaced_objects
 from ringfence.schema.text import Say
 

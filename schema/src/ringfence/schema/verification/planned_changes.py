@@ -14,8 +14,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, Change, relations
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.model import Account
-from ringfence.schema.privileges.plan import make_plan
-from ringfence.schema.privileges.planned import Plan, Row
+from ringfence.schema.privileges.plan import Plan, Row, make_plan
 from ringfence.schema.verification.attempts import VERBS
 from ringfence.schema.verification.proof import Finding, Proof
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from ringfence.runtime import Database
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.manifest.model import Account, Grant
-from ringfence.schema.manifest.sequences import sequence_uses, sequences_of
+from ringfence.schema.manifest.sequences import sequence_uses
+from ringfence.schema.models.sequences import sequences_of
 
 Place = tuple[str | None, str]
 

@@ -11,7 +11,7 @@ from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.catalog import MEMBERSHIP_OPTIONS, is_since
 from ringfence.schema.engines.postgresql.function_calls import Call
 from ringfence.schema.engines.postgresql.quoting import quoted
-from ringfence.schema.manifest.sequences import sequences_of
+from ringfence.schema.models.sequences import sequences_of
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
