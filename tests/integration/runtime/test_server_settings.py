@@ -8,7 +8,7 @@ import pytest
 
 from ringfence.runtime import InterfaceError, Unavailable, UnreadableValue
 from ringfence.runtime.engines.mysql import connection
-from ringfence.runtime.engines.mysql.results import RuntimeConnection
+from ringfence.runtime.engines.mysql.pymysql_compat import RuntimeConnection
 from ringfence.runtime.engines.postgresql import backend
 from servers.base import Database as FreshDatabase
 from support import runtime_shop

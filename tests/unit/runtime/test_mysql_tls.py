@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from ringfence.runtime.engines.mysql.tls import TlsConnection
+from ringfence.runtime.engines.mysql.pymysql_compat import TlsConnection
 from servers.tls import Authority
 
 

@@ -129,7 +129,11 @@ class Ringfence:
         return bound_now
 
     def _wrap(self, app: Flask, name: str) -> None:
-        """Replace a method of the application, so that its end commits or rolls back, inside Flask's error handling."""
+        """Replace a method of the application, so that its end commits or rolls back, inside Flask's error handling.
+
+        Flask documents these methods as points to override. An error of COMMIT must reach the application's error
+        handlers, and an `after_request` function is called too late for that.
+        """
         original = getattr(app, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:

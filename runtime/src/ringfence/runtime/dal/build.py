@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from pydal import DAL
-from pydal._globals import THREAD_LOCAL
 from pydal.helpers.classes import Reference
 from pydal.helpers.methods import auto_represent
 from pydal.helpers.regex import REGEX_VALID_TB_FLD
@@ -19,6 +18,7 @@ from ringfence.runtime.dal.fast_paths import FastSet
 from ringfence.runtime.dal.field import field_class
 from ringfence.runtime.dal.lazy_tables import Maker
 from ringfence.runtime.dal.operands import refuse_condition
+from ringfence.runtime.dal.pydal_compat import drop_from_thread
 from ringfence.runtime.dal.records import Deleter, Updater, part_of_key
 from ringfence.runtime.dal.refusals import Refusals
 from ringfence.runtime.dal.rows import Row, Rows
@@ -205,7 +205,7 @@ def build(mirror: Mirror, backend: Backend, db_type: str, sessions: Sessions) ->
         adapter_args={"sessions": sessions, "backend": backend},
         db_uid=f"ringfence-{id(sessions)}",
     )
-    THREAD_LOCAL._pydal_db_instances_.pop(dal._db_uid, None)  # PyDAL keeps every DAL of a thread alive
+    drop_from_thread(dal)
     dal.Field = field_class()
     dal._adapter.uri = f"{dal._uri}/{mirror.deployment}/{mirror.login}"  # part of PyDAL's cache keys
     check(mirror, backend)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from pydal._globals import DEFAULT
 from pydal.objects import Table as PydalTable
 
 from ringfence.runtime.dal.csv_files import NULL
 from ringfence.runtime.dal.csv_import import Import
+from ringfence.runtime.dal.pydal_compat import DEFAULT
 from ringfence.runtime.dal.validators import EMPTY
 from ringfence.runtime.errors import ArgumentError, NotSupportedError
 from ringfence.runtime.mirror import Table as MirrorTable

@@ -11,13 +11,13 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydal._globals import DEFAULT
 from pydal.objects import FieldMethod, FieldVirtual, Query
 from pydal.objects import Row as PydalRow
 
 from ringfence.runtime.dal.bulk import insert_many
 from ringfence.runtime.dal.bulk_update import update_many
 from ringfence.runtime.dal.forms import Forms
+from ringfence.runtime.dal.pydal_compat import DEFAULT
 from ringfence.runtime.dal.records import part_of_key, query_of
 from ringfence.runtime.dal.upsert import unless_kept, update_else_insert, upsert
 from ringfence.runtime.engines import Backend

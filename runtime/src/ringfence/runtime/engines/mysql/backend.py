@@ -12,7 +12,6 @@ from ringfence.runtime import errors
 from ringfence.runtime.engines.base import Limits, Mode, StatementContext
 from ringfence.runtime.engines.galera.flavour import GaleraFlavour
 from ringfence.runtime.engines.mariadb.flavour import MariaDBFlavour
-from ringfence.runtime.engines.mysql.closing import close_socket, quit_and_close
 from ringfence.runtime.engines.mysql.codecs import CODECS, Quoting, to_driver
 from ringfence.runtime.engines.mysql.connection import IDENTITY, open_connection, verify
 from ringfence.runtime.engines.mysql.errors import (
@@ -26,6 +25,7 @@ from ringfence.runtime.engines.mysql.errors import (
 )
 from ringfence.runtime.engines.mysql.flavour import MySQLFlavour
 from ringfence.runtime.engines.mysql.parameters import expand_lists
+from ringfence.runtime.engines.mysql.pymysql_compat import close_socket, quit_and_close, shut_down_socket
 from ringfence.runtime.engines.mysql.streaming import Unbuffered
 from ringfence.runtime.engines.mysql.transaction_size import left_cluster
 from ringfence.runtime.engines.network_timeouts import (
@@ -36,7 +36,6 @@ from ringfence.runtime.engines.network_timeouts import (
 )
 from ringfence.runtime.engines.probes import probes
 from ringfence.runtime.engines.relations import relation_of
-from ringfence.runtime.engines.sockets import hang_up
 from ringfence.runtime.engines.watchdog import Watchdog
 from ringfence.runtime.interrupts import reraise_interrupt
 from ringfence.runtime.mirror import Mirror, Table
@@ -120,7 +119,7 @@ class MySQL:
 
     def close(self, connection: Any) -> None:
         """Close the connection; never raises a driver's error."""
-        connection.bound(prompt_timeout(self._settings))
+        connection.set_timeout(prompt_timeout(self._settings))
         quit_and_close(connection)
 
     def abort(self, connection: Any) -> None:
@@ -129,7 +128,7 @@ class MySQL:
 
     def alive(self, connection: Any) -> bool:
         """Send COM_PING, without reconnecting and with a short timeout."""
-        connection.bound(prompt_timeout(self._settings))
+        connection.set_timeout(prompt_timeout(self._settings))
         try:
             connection.ping(reconnect=False)
         except (pymysql.Error, OSError) as error:
@@ -210,7 +209,7 @@ class MySQL:
 
         The driver's timeout is that of the mode from here on.
         """
-        connection.bound(client_timeout(mode.timeout))
+        connection.set_timeout(client_timeout(mode.timeout))
         if self._bound:
             connection.ringfence_bound = True
             quote = self.quote(connection)
@@ -306,10 +305,7 @@ class MySQL:
 
     def shut_down_socket(self, connection: Any) -> None:
         """Shut the driver's socket down."""
-        wire = connection._sock
-        with contextlib.suppress(OSError):  # already closed
-            if wire is not None:
-                hang_up(wire.fileno())
+        shut_down_socket(connection)
 
     def translate(self, error: Exception, context: StatementContext) -> errors.RingfenceError:
         """Return the RingfenceError for the driver's error number."""

@@ -11,7 +11,7 @@ from ringfence.runtime.engines.galera.flavour import GaleraFlavour
 from ringfence.runtime.engines.mariadb.flavour import MariaDBFlavour
 from ringfence.runtime.engines.mysql.codecs import CONVERSIONS
 from ringfence.runtime.engines.mysql.flavour import MySQLFlavour
-from ringfence.runtime.engines.mysql.results import RuntimeConnection
+from ringfence.runtime.engines.mysql.pymysql_compat import RuntimeConnection
 from ringfence.runtime.engines.network_timeouts import prompt_timeout
 from ringfence.runtime.settings import Host, Settings
 

@@ -11,7 +11,7 @@ from pymysql.constants import CR
 from ringfence.runtime import errors
 from ringfence.runtime.engines import tls_errors
 from ringfence.runtime.engines.base import StatementContext
-from ringfence.runtime.engines.mysql.tls import NotMySQL
+from ringfence.runtime.engines.mysql.pymysql_compat import NotMySQL
 from ringfence.runtime.engines.mysql.transaction_size import (
     CODES,
     IN_COMMIT,

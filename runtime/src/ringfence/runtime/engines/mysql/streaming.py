@@ -9,6 +9,7 @@ from pymysql.constants import ER
 from pymysql.cursors import SSCursor
 
 from ringfence.runtime.engines.base import Run
+from ringfence.runtime.engines.mysql.pymysql_compat import has_unread_rows, read_to_end
 
 # The rest of a result must be read before the next statement: up to this many rows, reading is faster than cancelling.
 _WORTH_READING = 20_000
@@ -54,7 +55,7 @@ class Unbuffered:
     def _stop(self) -> None:
         self._cancel()
         try:
-            self._cursor._result._finish_unbuffered_query()
+            read_to_end(self._cursor)
         except pymysql.Error as error:
             if error.args[:1] != (ER.QUERY_INTERRUPTED,):
                 raise
@@ -64,7 +65,4 @@ class Unbuffered:
             )  # a KILL QUERY that arrives late hits this statement instead of the next
 
     def _active(self) -> bool:
-        result = self._cursor._result if self._cursor is not None else None
-        if result is not None and not self._connection.open:
-            result.unbuffered_active = False  # otherwise its destructor would read from a closed connection
-        return bool(result is not None and result.unbuffered_active)
+        return has_unread_rows(self._connection, self._cursor)

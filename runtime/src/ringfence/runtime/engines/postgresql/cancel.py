@@ -1,34 +1,15 @@
-"""Sends PostgreSQL's cancel request without blocking the process.
-
-psycopg2's `connection.cancel()` holds Python's global interpreter lock until libpq has an answer, so a network that
-drops the request would block every thread. Here libpq is called through ctypes, in a separate thread.
-"""
+"""Sends PostgreSQL's cancel request in a separate thread, without blocking the process (see `psycopg2_compat`)."""
 
 import ctypes
 import threading
 from typing import Any
 
-import psycopg2._psycopg as driver
+import psycopg2
 
 from ringfence.runtime.engines.network_timeouts import CANCEL_SECONDS
+from ringfence.runtime.engines.postgresql.psycopg2_compat import LIBPQ
 
 _ERROR_LENGTH = 256
-
-
-def _libpq() -> ctypes.CDLL | None:
-    """Return the libpq that psycopg2 is linked with, or None where its functions are not accessible."""
-    try:
-        found = ctypes.CDLL(driver.__file__)
-        found.PQgetCancel.argtypes, found.PQgetCancel.restype = [ctypes.c_void_p], ctypes.c_void_p
-        found.PQfreeCancel.argtypes, found.PQfreeCancel.restype = [ctypes.c_void_p], None
-        found.PQcancel.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
-        found.PQcancel.restype = ctypes.c_int
-    except (OSError, AttributeError):
-        return None
-    return found
-
-
-_LIBPQ = _libpq()
 
 
 class Canceller:
@@ -39,8 +20,8 @@ class Canceller:
     """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection if _LIBPQ is None else None
-        self._key = None if _LIBPQ is None else _LIBPQ.PQgetCancel(connection.pgconn_ptr)
+        self._connection = connection if LIBPQ is None else None
+        self._key = None if LIBPQ is None else LIBPQ.PQgetCancel(connection.pgconn_ptr)
         self._under_way = False
 
     def request(self) -> bool:
@@ -58,16 +39,16 @@ class Canceller:
 
     def _send(self, done: threading.Event) -> None:
         try:
-            if self._key and _LIBPQ is not None:
-                _LIBPQ.PQcancel(self._key, ctypes.create_string_buffer(_ERROR_LENGTH), _ERROR_LENGTH)
+            if self._key and LIBPQ is not None:
+                LIBPQ.PQcancel(self._key, ctypes.create_string_buffer(_ERROR_LENGTH), _ERROR_LENGTH)
             elif self._connection is not None:
                 self._connection.cancel()
-        except driver.Error:
+        except psycopg2.Error:
             pass  # already closed: no statement runs
         finally:
             self._under_way = False
             done.set()
 
     def __del__(self) -> None:
-        if self._key and _LIBPQ is not None:
-            _LIBPQ.PQfreeCancel(self._key)
+        if self._key and LIBPQ is not None:
+            LIBPQ.PQfreeCancel(self._key)

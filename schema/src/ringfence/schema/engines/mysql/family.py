@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from ringfence.runtime.engines import tls_errors
 from ringfence.runtime.engines.mysql.errors import tls_refusal
-from ringfence.runtime.engines.mysql.tls import TlsConnection
+from ringfence.runtime.engines.mysql.pymysql_compat import TlsConnection
 from ringfence.runtime.errors import BadSettings, NotReady
 from ringfence.runtime.settings import Host, Secret, Settings
 from ringfence.schema.engines.base import Findings, HeldLock, Identity
