@@ -2,8 +2,8 @@
 
 The classes of this package derive from PyDAL's adapters, dialects, tables and rows, and so override and call methods
 that begin with an underscore. The tables below name all of them, and `tests/unit/runtime/test_compat.py` compares them
-with the installed PyDAL: signatures of methods, attributes of objects, and the source of those methods that this package
-repeats with a change. The version is pinned; a new one is taken by making that test pass. Checked with PyDAL 20260520.0.
+with the installed PyDAL: signatures of methods, attributes of objects, and the source of methods that this package
+repeats with a change. The version is pinned; a new one is taken by making that test pass. Checked with 20260520.0.
 """
 
 from collections.abc import Mapping
