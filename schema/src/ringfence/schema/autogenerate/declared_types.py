@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.alembic_compat import set_reverse
 from ringfence.schema.models.columns import preserve_on_copy
 from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.sql.dialects import unconnected
@@ -59,7 +60,7 @@ def apply_declared_to_drop(types: Declared, defaults: Defaults, drop: ops.DropTa
     table = drop.to_table()
     for column in table.columns:
         apply_declared(types, defaults, key_of(drop.schema, drop.table_name), column)
-    drop._reverse = ops.CreateTableOp.from_table(table)  # noqa: SLF001 - Alembic keeps the downgrade of a drop there
+    set_reverse(drop, ops.CreateTableOp.from_table(table))
 
 
 def retyped(

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _render_check_constraint, _render_column, _repr_type
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
@@ -15,6 +14,7 @@ from sqlalchemy.types import TypeEngine
 
 import ringfence.schema.autogenerate.rendering
 import ringfence.schema.rendering.sql  # noqa: F401  # Alembic takes what they define
+from ringfence.schema import alembic_compat
 from ringfence.schema.autogenerate.arranger import Arranger, Fill
 from ringfence.schema.autogenerate.declared_types import Declared, Defaults
 from ringfence.schema.autogenerate.renames import Ambiguous, Drops, Renames, row_counter
@@ -70,7 +70,7 @@ def _missing_arguments(column: sa.Column[Any], context: AutogenContext) -> list[
     """
     said = [_sequence(column.default, context)] if isinstance(column.default, sa.Sequence) else []
     checks = (each for each in column.constraints if isinstance(each, sa.CheckConstraint))
-    rendered = (_render_check_constraint(each, context, None) for each in checks)
+    rendered = (alembic_compat.render_check(each, context) for each in checks)
     return said + [text for text in rendered if text is not None]
 
 
@@ -79,8 +79,8 @@ def _render_with_arguments(column: sa.Column[Any], said: Sequence[str], context:
     bare = copied(column)
     bare.default = None if isinstance(column.default, sa.Sequence) else bare.default
     bare.constraints.clear()
-    before = f"Column({str(column.name)!r}, {_repr_type(column.type, context)}, "
-    text: str = _render_column(bare, context)
+    before = f"Column({str(column.name)!r}, {alembic_compat.render_type(column.type, context)}, "
+    text = alembic_compat.render_column(bare, context)
     return text.replace(before, f"{before}{', '.join(said)}, ", 1)
 
 

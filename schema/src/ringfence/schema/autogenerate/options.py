@@ -11,6 +11,7 @@ from alembic.operations import ops
 from alembic.runtime.plugins import Plugin
 from alembic.util import PriorityDispatchResult
 
+from ringfence.schema.alembic_compat import on_install
 from ringfence.schema.autogenerate.declared_types import Declared, retyped
 from ringfence.schema.autogenerate.hooks import (
     RUN_ATTRIBUTE,
@@ -146,7 +147,7 @@ def _declared(deployment: Deployment) -> Declared:
 
 
 # https://alembic.sqlalchemy.org/en/latest/api/plugins.html
-Plugin(PLUGIN).add_autogenerate_comparator(_compare, "autogenerate")
+on_install(lambda: Plugin(PLUGIN).add_autogenerate_comparator(_compare, "autogenerate"))
 
 
 def options(deployment: Deployment, backend: Backend) -> dict[str, Any]:

@@ -6,18 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import (
-    _add_table,
-    _alter_column,
-    _render_server_default,
-    _repr_type,
-    _user_defined_render,
-)
 from alembic.operations import ops
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema import alembic_compat
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
 from ringfence.schema.operations.operations import (
     ONLINE_IMPORT,
@@ -37,12 +30,12 @@ from ringfence.schema.operations.operations import (
 )
 
 
-@renderers.dispatch_for(ops.CreateTableOp, replace=True)
+@alembic_compat.renderer(ops.CreateTableOp, replace=True)
 def _render_table(context: AutogenContext, operation: ops.CreateTableOp) -> str:
     """Render CREATE TABLE as Alembic does, but only with literals in `info`: Alembic's repr may not be valid Python."""
     shown = copy.copy(operation)
     shown.info = _literals(operation.info)
-    return str(_add_table(context, shown))
+    return alembic_compat.render_create_table(shown, context)
 
 
 def _literals(info: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -58,7 +51,7 @@ def _literals(info: Mapping[Any, Any]) -> dict[Any, Any]:
     return kept
 
 
-@renderers.dispatch_for(OnlineOp)
+@alembic_compat.renderer(OnlineOp)
 def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
     if isinstance(operation, SetNotNullOp):
         return _not_null(context, operation.inner)
@@ -67,15 +60,14 @@ def _render_online(context: AutogenContext, operation: OnlineOp) -> str:
         table = constraint.table
         more = f", schema={table.schema!r}" if table.schema else ""
         return f"online.validate({str(constraint.name)!r}, {str(table.name)!r}{more})"
-    given = renderers.dispatch(operation.inner)(context, operation.inner)
-    text = given if isinstance(given, str) else "\n".join(given)
+    text = "\n".join(alembic_compat.render_operation(operation.inner, context))
     # Alembic may render a comment before the call.
     *comments, call = text.split("\n") if text.startswith("#") else [text]
     return "\n".join([*comments, "online." + call.removeprefix(context.opts["alembic_module_prefix"])])
 
 
-@renderers.dispatch_for(CreateEnumOp)
-@renderers.dispatch_for(DropEnumOp)
+@alembic_compat.renderer(CreateEnumOp)
+@alembic_compat.renderer(DropEnumOp)
 def _render_enum(context: AutogenContext, operation: CreateEnumOp | DropEnumOp) -> str:
     context.imports.add(
         ONLINE_IMPORT
@@ -84,8 +76,8 @@ def _render_enum(context: AutogenContext, operation: CreateEnumOp | DropEnumOp) 
     return f"online.{verb}({operation.name!r}, {operation.labels!r}{_keywords(schema=operation.schema)})"
 
 
-@renderers.dispatch_for(AddEnumLabelOp)
-@renderers.dispatch_for(DropEnumLabelOp)
+@alembic_compat.renderer(AddEnumLabelOp)
+@alembic_compat.renderer(DropEnumLabelOp)
 def _render_label(context: AutogenContext, operation: AddEnumLabelOp) -> str:
     verb = "drop_enum_label" if isinstance(operation, DropEnumLabelOp) else "add_enum_label"
     position = (
@@ -96,13 +88,13 @@ def _render_label(context: AutogenContext, operation: AddEnumLabelOp) -> str:
     return f"online.{verb}({operation.name!r}, {operation.label!r}{_keywords(**position, schema=operation.schema)})"
 
 
-@renderers.dispatch_for(ReplaceEnumOp)
+@alembic_compat.renderer(ReplaceEnumOp)
 def _render_replace(context: AutogenContext, operation: ReplaceEnumOp) -> str:
     more = _keywords(existing_labels=operation.existing_labels, schema=operation.schema)
     return f"online.replace_enum({operation.name!r}, {operation.labels!r}{more})"
 
 
-@renderers.dispatch_for(ChangeLabelsOp)
+@alembic_compat.renderer(ChangeLabelsOp)
 def _render_change(context: AutogenContext, operation: ChangeLabelsOp) -> str:
     words = [
         repr(operation.table_name),
@@ -116,8 +108,8 @@ def _render_change(context: AutogenContext, operation: ChangeLabelsOp) -> str:
     return f"online.change_labels({', '.join(words)}{more})"
 
 
-@renderers.dispatch_for(CreateSequenceOp)
-@renderers.dispatch_for(DropSequenceOp)
+@alembic_compat.renderer(CreateSequenceOp)
+@alembic_compat.renderer(DropSequenceOp)
 def _render_sequence(context: AutogenContext, operation: CreateSequenceOp) -> str:
     verb = "drop_sequence" if isinstance(operation, DropSequenceOp) else "create_sequence"
     options = {
@@ -128,19 +120,19 @@ def _render_sequence(context: AutogenContext, operation: CreateSequenceOp) -> st
     return f"online.{verb}({operation.name!r}{more}{_keywords(schema=operation.schema)})"
 
 
-@renderers.dispatch_for(IrreversibleOp)
+@alembic_compat.renderer(IrreversibleOp)
 def _render_irreversible(context: AutogenContext, operation: IrreversibleOp) -> str:
     return f"raise NotImplementedError({operation.what!r})"
 
 
-@renderers.dispatch_for(DropExcludeOp)
+@alembic_compat.renderer(DropExcludeOp)
 def _render_drop_exclude(context: AutogenContext, operation: DropExcludeOp) -> str:
     names = f"{operation.constraint_name!r}, {operation.table_name!r}"
     return f"online.drop_exclude_constraint({names}{_keywords(schema=operation.schema)})"
 
 
-@renderers.dispatch_for(IndexForeignKeyOp)
-@renderers.dispatch_for(UnindexForeignKeyOp)
+@alembic_compat.renderer(IndexForeignKeyOp)
+@alembic_compat.renderer(UnindexForeignKeyOp)
 def _render_key_index(context: AutogenContext, operation: IndexForeignKeyOp) -> str:
     verb = "unindex_foreign_key" if isinstance(operation, UnindexForeignKeyOp) else "index_foreign_key"
     names = f"{operation.name!r}, {operation.table_name!r}, {operation.columns!r}"
@@ -152,22 +144,21 @@ def _keywords(**given: Any) -> str:
     return "".join(f", {word}={value!r}" for word, value in given.items() if value is not None)
 
 
-@renderers.dispatch_for(ops.AlterColumnOp, replace=True)
+@alembic_compat.renderer(ops.AlterColumnOp, replace=True)
 def _render_alter(context: AutogenContext, operation: ops.AlterColumnOp) -> str:
     """Render ALTER COLUMN as Alembic does, with the existing identity: without it, Alembic 1.20.1 adds a new one."""
-    text = _alter_column(context, operation)
+    text = alembic_compat.render_alter_column(operation, context)
     was = operation.existing_server_default
     if isinstance(was, sa.Identity) and operation.modify_server_default is not False:
-        return f"{text[:-1]},\n{' ' * 11}existing_server_default={_render_server_default(was, context)})"
+        return f"{text[:-1]},\n{' ' * 11}existing_server_default={alembic_compat.render_server_default(was, context)})"
     return text
 
 
-@renderers.dispatch_for(ops.OpContainer)
+@alembic_compat.renderer(ops.OpContainer)
 def _render_container(context: AutogenContext, operation: ops.OpContainer) -> list[str]:
     lines: list[str] = []
     for one in operation.ops:
-        given = renderers.dispatch(one)(context, one)
-        lines += [given] if isinstance(given, str) else given
+        lines += alembic_compat.render_operation(one, context)
     return lines
 
 
@@ -184,9 +175,9 @@ def _existing_default(default: Any, context: AutogenContext) -> list[str]:
     """Return the keyword argument for the existing default of a column; nothing for a column without one."""
     if default is None or default is False:
         return []
-    return [f"existing_server_default={_render_server_default(default, context)}"]
+    return [f"existing_server_default={alembic_compat.render_server_default(default, context)}"]
 
 
 def _type(context: AutogenContext, kind: Any) -> str:
-    given = _user_defined_render("type", kind, context)
-    return _repr_type(kind, context) if given is False else str(given)
+    given = alembic_compat.user_rendering("type", kind, context)
+    return alembic_compat.render_type(kind, context) if given is False else given

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from ringfence.schema.alembic_compat import set_reverse
 from ringfence.schema.models.object_names import shortened_name
 from ringfence.schema.revisions.table_state import key_of
 
@@ -62,7 +63,7 @@ def order_dropped(found: Sequence[ops.MigrateOperation]) -> OrderedTables:
     order = list(_sorted([create for _, create in made.values()], done))
     for create in reversed(order):
         drop = made[key_of(create.schema, create.table_name)][0]
-        drop._reverse = create  # noqa: SLF001 - Alembic keeps the downgrade of a drop there
+        set_reverse(drop, create)
         done.tables.append(drop)
     return done
 

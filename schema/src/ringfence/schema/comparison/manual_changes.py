@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
+
+from ringfence.schema.alembic_compat import renderer
 
 
 class ManualChangeOp(ops.MigrateOperation):
@@ -26,7 +27,7 @@ class ManualChangeOp(ops.MigrateOperation):
         return ("by_hand", self.what)
 
 
-@renderers.dispatch_for(ManualChangeOp)
+@renderer(ManualChangeOp)
 def _render(context: AutogenContext, operation: ManualChangeOp) -> str:
     # `pass`, because a function body that holds only comments is not valid Python.
     return f"pass  # to be written by hand: {' '.join(operation.what.split())}"

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
+from ringfence.schema.alembic_compat import renderer
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.manual_changes import ManualChangeOp
 from ringfence.schema.comparison.model_objects import ModelLookup
@@ -203,7 +203,7 @@ class StatementOp(ops.MigrateOperation):
         return ("statement", self.statement)
 
 
-@renderers.dispatch_for(StatementOp)
+@renderer(StatementOp)
 def _render(context: AutogenContext, operation: StatementOp) -> str:
     context.imports.add(ONLINE_IMPORT)
     return f"online.execute_on({operation.dialect!r}, {operation.statement!r})"

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from ringfence.runtime.backoff import backoff
 from ringfence.runtime.errors import AccessDenied, BadSettings, Unavailable
 from ringfence.runtime.settings import Settings
+from ringfence.schema import alembic_compat
 from ringfence.schema.engines.base import (
     Accounts,
     Backend,
@@ -52,7 +53,7 @@ __all__ = [
     "lost_indexes",
     "needs_batch",
     "offline",
-    "online_ddl",
+    "online_ddl_of",
     "reach",
     "refuse_absent",
     "relations",
@@ -167,6 +168,7 @@ def lost_indexes(
 
 
 def _module(settings: Settings) -> Any:
+    alembic_compat.install()
     name, extra = _MODULES[settings.db_type]
     try:
         return importlib.import_module(name)
@@ -246,7 +248,7 @@ def check_engine(deployment: "Deployment", backend: Backend, meant: Settings | N
         )
 
 
-def online_ddl(dialect: str) -> "OnlineDDL":
+def online_ddl_of(dialect: str) -> "OnlineDDL":
     """Return the way in which a dialect changes tables while services use them.
 
     Args:

@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from alembic.util import CommandError
 
+from ringfence.schema.alembic_compat import preserved_state
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.recovery import Kind, kind
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
@@ -24,7 +25,7 @@ from ringfence.schema.operations.operations import (
     DropSequenceOp,
     ReplaceEnumOp,
 )
-from ringfence.schema.revisions.recording import RecordedOperation, Recording, preserved_alembic_state
+from ringfence.schema.revisions.recording import RecordedOperation, Recording
 from ringfence.schema.sql.text import single_percents
 from ringfence.schema.text import counted
 
@@ -200,7 +201,7 @@ def _sql(done: RecordedOperation, dialect: sa.Dialect) -> list[str]:
     )
     try:
         # Ringfence's own operations call `alembic.op`, which therefore needs this context, as in a real run.
-        with preserved_alembic_state(), Operations.context(context) as operations, warnings.catch_warnings():
+        with preserved_state(), Operations.context(context) as operations, warnings.catch_warnings():
             warnings.filterwarnings("error", "Skipping unsupported ALTER", UserWarning)
             operations.invoke(done.operation)
     except JobFailed as error:

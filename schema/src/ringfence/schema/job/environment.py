@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 
 from ringfence.runtime.errors import RingfenceError
 from ringfence.runtime.settings import Settings
+from ringfence.schema.alembic_compat import command_steps, install
 from ringfence.schema.autogenerate.options import options
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, HeldLock, check_engine, offline, reach
@@ -68,6 +69,7 @@ _CURRENT: ContextVar[AlembicRun | None] = ContextVar("ringfence-alembic-run", de
 
 def configuration(deployment: Deployment) -> Config:
     """Return Alembic's configuration of a deployment, read from its `alembic.ini` if it has one."""
+    install()
     ini = deployment.root / "alembic.ini"
     config = Config(str(ini)) if ini.is_file() else Config()
     config.set_main_option("script_location", str(deployment.migrations).replace("%", "%%"))
@@ -90,6 +92,7 @@ def run() -> None:
 
 
 def _run() -> None:
+    install()
     config = context.config
     job = _CURRENT.get()
     if job is None and config.config_file_name and _has_loggers(Path(config.config_file_name)):
@@ -160,8 +163,12 @@ def _migrate(job: AlembicRun) -> None:
 
 def _run_steps(job: AlembicRun, connection: sa.Connection, journal: Journal, patient: LockRetries) -> None:
     recorder = Recorder(job.deployment, job.backend, context.script, job.lock, job.applied, journal)
+    steps = command_steps()
+    if job.lock is not None:
+        steps = Steps(job, recorder, journal, patient, steps)
     context.configure(
         connection=connection,
+        fn=steps,
         transaction_per_migration=True,
         transactional_ddl=job.backend.transactional_ddl,
         on_version_apply=recorder,
@@ -171,7 +178,6 @@ def _run_steps(job: AlembicRun, connection: sa.Connection, journal: Journal, pat
     if job.lock is not None:
         job.lock.register_session(connection)
         recorder.begin(connection, migration.get_current_heads())
-        Steps(job, migration, recorder, journal, patient).take()
     with context.begin_transaction():
         context.run_migrations()
     connection.commit()

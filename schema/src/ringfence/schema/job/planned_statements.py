@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy.sql import ClauseElement
 
+from ringfence.schema.alembic_compat import version_table
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, first_line
 from ringfence.schema.errors import SchemaError
@@ -178,7 +178,7 @@ class _Records:
     def __init__(self, connection: sa.Connection, pending: Pending, deployment: Deployment) -> None:
         self._dialect = connection.dialect
         self.there = set(sa.inspect(connection).get_table_names())
-        self._version: sa.Table = vars(MigrationContext.configure(connection))["_version"]
+        self._version: sa.Table = version_table(connection)
         standing = releases.ancestors(pending.scripts, pending.heads)
         order = [*standing, *pending.revisions]
         have = releases.recorded(connection) if releases.release.name in self.there else {}

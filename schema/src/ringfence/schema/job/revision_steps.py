@@ -93,31 +93,33 @@ class LockRetries:
 
 
 class Steps:
-    """Replaces the function from which Alembic gets the steps of a command, to wrap each revision.
+    """The function from which Alembic gets the steps of a command: it wraps each revision.
 
     A wrapped revision gets its lock timeout, its access changes, its journal and its record.
+
+    Args:
+        job: the run.
+        recorder: records the applied revisions.
+        journal: records the statements of each revision.
+        patient: retries after lock timeouts; it is told which revision runs.
+        original: the function of the command.
     """
 
     def __init__(
         self,
         job: "AlembicRun",
-        migration: MigrationContext,
         recorder: Recorder,
         journal: Journal,
         patient: LockRetries,
+        original: Callable[[Any, Any], Iterable[Any]],
     ) -> None:
         self._job = job
-        self._migration = migration
         self._recorder = recorder
         self._journal = journal
         self._patient = patient
-        self._original: Callable[[Any, Any], Iterable[Any]] = vars(migration)["_migrations_fn"]
+        self._original = original
 
-    def take(self) -> None:
-        """Install the replacement in the migration context."""
-        vars(self._migration)["_migrations_fn"] = self._steps
-
-    def _steps(self, heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Any]:
+    def __call__(self, heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Any]:
         """Check all steps before the first one runs, then yield them."""
         steps = list(self._original(heads, migration))
         revisions = [step for step in steps if isinstance(step, RevisionStep)]
@@ -131,16 +133,16 @@ class Steps:
                     raise JobFailed(f"{found}; none of them was touched")
         for step in steps:
             if isinstance(step, RevisionStep):
-                self._wrap(step)
+                self._wrap(migration, step)
             yield step
 
-    def _wrap(self, step: RevisionStep) -> None:
+    def _wrap(self, migration: MigrationContext, step: RevisionStep) -> None:
         run = step.migration_fn
         script = step.revision
         direction = _direction(step)
 
         def surrounded(**arguments: Any) -> None:
-            connection = self._migration.connection
+            connection = migration.connection
             if connection is None:
                 raise JobFailed("a migration needs a connection")
             self._patient.revision = script.revision
@@ -151,14 +153,12 @@ class Steps:
             around = self._job.access if direction == "up" else None
             if around is not None:
                 around.before(connection, script.revision)
-            with self._journal.revision(
-                self._migration, script.revision, direction, script.path, lambda: before
-            ):
+            with self._journal.revision(migration, script.revision, direction, script.path, lambda: before):
                 run(**arguments)
             if around is not None:
-                around.after(self._migration.connection or connection, script.revision)
+                around.after(migration.connection or connection, script.revision)
 
-        vars(step)["migration_fn"] = surrounded
+        step.migration_fn = surrounded
 
 
 def _direction(step: RevisionStep) -> str:

@@ -5,13 +5,12 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
-from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _render_constraint, render_op
 from alembic.operations import MigrateOperation, ops
 from alembic.util import CommandError
 from sqlalchemy.sql.ddl import DDLIf
 
+from ringfence.schema import alembic_compat
 from ringfence.schema.errors import Mistake
 from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS
@@ -92,13 +91,13 @@ class ConditionalOp(MigrateOperation):
         return ConditionalOp(self.inner.reverse(), self.dialects)
 
 
-@renderers.dispatch_for(ConditionalOp)
+@alembic_compat.renderer(ConditionalOp)
 def _render(context: AutogenContext, operation: ConditionalOp) -> list[str]:
     prefix = context.opts["alembic_module_prefix"] or ""
     # An empty line ends the block: Alembic's printer begins a level of indentation at the colon.
     return [
         f"if {prefix}get_context().dialect.name in {operation.dialects!r}:",
-        *render_op(context, operation.inner),
+        *alembic_compat.render_operation(operation.inner, context),
         "",
     ]
 
@@ -149,7 +148,7 @@ def render_condition(item: Any, context: AutogenContext) -> str | Literal[False]
         return False
     del item.info[_CONDITION]
     try:
-        text = _render_constraint(item, context, sa.MetaData())
+        text = alembic_compat.render_constraint(item, context)
     finally:
         item.info[_CONDITION] = names
     return f"{text}.ddl_if(dialect={names!r})"

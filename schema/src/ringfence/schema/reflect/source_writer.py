@@ -8,10 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _repr_type
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema import alembic_compat
 from ringfence.schema.autogenerate.hooks import render_item
 from ringfence.schema.comparison.snapshot import Facets, Name, Snapshot
 from ringfence.schema.reflect.result import Reflected
@@ -255,7 +255,7 @@ class SourceWriter:
         array = isinstance(kind, sa.ARRAY)
         item = kind.item_type if isinstance(kind, sa.ARRAY) else kind
         variable = self._variables.get((str(item.name), item.schema)) if isinstance(item, sa.Enum) else None
-        text = _repr_type(kind, self._context)
+        text = alembic_compat.render_type(kind, self._context)
         if variable is not None and isinstance(item, sa.Enum):
             self._used.add(Name("enum", item.schema or "", "", str(item.name)))
             text = f"postgresql.ARRAY({variable})" if array else variable

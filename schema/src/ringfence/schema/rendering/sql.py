@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic.ddl.impl import DefaultImpl
 from alembic.util import CommandError
 
+from ringfence.schema.alembic_compat import on_install
 from ringfence.schema.sql.parsing import escaped
 from ringfence.schema.sql.text import single_percents
 
@@ -27,4 +28,8 @@ def _render(self: DefaultImpl, expr: sa.ClauseElement, is_server_default: bool =
         raise CommandError(f"{text}: {error}") from error
 
 
-DefaultImpl.render_ddl_sql_expr = _render  # type: ignore[method-assign]
+def _install() -> None:
+    DefaultImpl.render_ddl_sql_expr = _render  # type: ignore[method-assign]  # Alembic has no hook for it
+
+
+on_install(_install)

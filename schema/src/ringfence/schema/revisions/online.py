@@ -17,7 +17,8 @@ from alembic import op
 from alembic.operations import Operations
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.engines import online_ddl
+from ringfence.schema.alembic_compat import implementation
+from ringfence.schema.engines import online_ddl_of
 from ringfence.schema.engines.online_ddl import OnlineDDL
 from ringfence.schema.errors import NullRowsRemain
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
@@ -394,65 +395,65 @@ def unindex_foreign_key(
     op.invoke(UnindexForeignKeyOp(name, table, columns, schema=schema))
 
 
-@Operations.implementation_for(CreateExcludeOp)
+@implementation(CreateExcludeOp)
 def _create_exclude(operations: Operations, operation: CreateExcludeOp) -> None:
     _online_ddl().create_exclude(operations, operation)
 
 
-@Operations.implementation_for(CreateEnumOp)
+@implementation(CreateEnumOp)
 def _create_enum(operations: Operations, operation: CreateEnumOp) -> None:
     _online_ddl().create_enum(operations, operation.name, operation.labels, operation.schema)
 
 
-@Operations.implementation_for(DropEnumOp)
+@implementation(DropEnumOp)
 def _drop_enum(operations: Operations, operation: DropEnumOp) -> None:
     _online_ddl().drop_enum(operations, operation.name, operation.schema)
 
 
-@Operations.implementation_for(AddEnumLabelOp)
+@implementation(AddEnumLabelOp)
 def _add_enum_label(operations: Operations, operation: AddEnumLabelOp) -> None:
     _online_ddl().add_enum_label(operations, operation)
 
 
-@Operations.implementation_for(DropEnumLabelOp)
+@implementation(DropEnumLabelOp)
 def _drop_enum_label(operations: Operations, operation: DropEnumLabelOp) -> None:
     _online_ddl().drop_enum_label(operations, operation)
 
 
-@Operations.implementation_for(ReplaceEnumOp)
+@implementation(ReplaceEnumOp)
 def _replace_enum(operations: Operations, operation: ReplaceEnumOp) -> None:
     _online_ddl().replace_enum(operations, operation.name, operation.labels, operation.schema)
 
 
-@Operations.implementation_for(ChangeLabelsOp)
+@implementation(ChangeLabelsOp)
 def _change_labels(operations: Operations, operation: ChangeLabelsOp) -> None:
     _online_ddl().change_labels(operations, operation)
 
 
-@Operations.implementation_for(CreateSequenceOp)
+@implementation(CreateSequenceOp)
 def _create_sequence(operations: Operations, operation: CreateSequenceOp) -> None:
     _online_ddl().create_sequence(
         operations, sa.Sequence(operation.name, schema=operation.schema, **operation.options)
     )
 
 
-@Operations.implementation_for(DropSequenceOp)
+@implementation(DropSequenceOp)
 def _drop_sequence(operations: Operations, operation: DropSequenceOp) -> None:
     _online_ddl().drop_sequence(operations, sa.Sequence(operation.name, schema=operation.schema))
 
 
-@Operations.implementation_for(IndexForeignKeyOp)
+@implementation(IndexForeignKeyOp)
 def _index_foreign_key(operations: Operations, operation: IndexForeignKeyOp) -> None:
     _online_ddl().index_foreign_key(operation.name, operation.table_name, operation.columns, operation.schema)
 
 
-@Operations.implementation_for(UnindexForeignKeyOp)
+@implementation(UnindexForeignKeyOp)
 def _unindex_foreign_key(operations: Operations, operation: UnindexForeignKeyOp) -> None:
     _online_ddl().unindex_foreign_key(operations, operation.name, operation.table_name, operation.schema)
 
 
 def _online_ddl() -> OnlineDDL:
-    return online_ddl(op.get_context().dialect.name)
+    return online_ddl_of(op.get_context().dialect.name)
 
 
 def _refuse_null(table: str, column: str, schema: str | None) -> None:

@@ -10,13 +10,14 @@ from types import FrameType
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import context, op
 from alembic.config import Config
-from alembic.operations import BatchOperations, MigrateOperation, Operations, batch, ops
+from alembic.operations import BatchOperations, MigrateOperation, Operations, ops
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy.engine.mock import MockConnection
+
+from ringfence.schema import alembic_compat
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,14 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
     if call is None:
         recording.missing = True
         return recording
+    alembic_compat.install()
     migration = MigrationContext.configure(
         dialect_name=dialect, opts={"as_sql": True, "output_buffer": io.StringIO()}
     )
     pen = _Recorder(migration, script.path, recording)
     environment = EnvironmentContext(Config(), scripts)
-    vars(environment).update(_migration_context=migration, get_context=pen.context)
-    with preserved_alembic_state(), environment, Operations.context(migration) as operations:
+    alembic_compat.use_migration_context(environment, migration, pen.context)
+    with alembic_compat.preserved_state(), environment, Operations.context(migration) as operations:
         pen.take(operations)
         vars(operations)["batch_alter_table"] = pen.batch_alter_table
         try:
@@ -121,17 +123,6 @@ def record(scripts: ScriptDirectory, script: Script, function: str, dialect: str
             frames = traceback.extract_tb(error.__traceback__)
             recording.line = next((f.lineno or 1 for f in reversed(frames) if f.filename == script.path), 1)
     return recording
-
-
-@contextlib.contextmanager
-def preserved_alembic_state() -> Iterator[None]:
-    """Save and restore the state of `alembic.context` and `alembic.op`: a revision is recorded during a run."""
-    kept = [(vars(module), dict(vars(module))) for module in (context, op)]
-    try:
-        yield
-    finally:
-        for names, before in kept:
-            names.update(before)
 
 
 class _Recorder:
@@ -168,10 +159,7 @@ class _Recorder:
         self, table_name: str, schema: str | None = None, *args: Any, **more: Any
     ) -> Iterator[BatchOperations]:
         """Record a batch like `op.batch_alter_table`, without executing it at the end."""
-        impl = batch.BatchOperationsImpl(  # type: ignore[no-untyped-call]
-            Operations(self._migration), table_name, schema, "auto", None, (), {}, (), {}, None, None
-        )
-        operations = BatchOperations(self._migration, impl=impl)
+        operations = alembic_compat.batch_operations(self._migration, table_name, schema)
         self.take(operations, in_batch=True)
         yield operations
 

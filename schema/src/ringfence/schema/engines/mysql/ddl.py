@@ -7,6 +7,7 @@ from alembic.ddl.mysql import MariaDBImpl, MySQLImpl
 from sqlalchemy.dialects.mysql.base import MySQLDDLCompiler
 from sqlalchemy.sql.elements import Grouping
 
+from ringfence.schema.alembic_compat import ddl_implementation
 from ringfence.schema.sql.mysql_options import HOLDS_ON, extend_statement
 
 
@@ -81,24 +82,23 @@ class _AlteringAsCreating:
         return str(found) if found else None
 
 
+@ddl_implementation("mysql")
 class AlteringImpl(_AlteringAsCreating, MySQLImpl):
-    """Alembic's implementation for MySQL; defining the class registers it in place of Alembic's own.
+    """Alembic's implementation for MySQL, in place of its own.
 
     The server refuses ALTER TABLE … ALTER … SET DEFAULT ('[]') for JSON and TEXT, and accepts MODIFY … DEFAULT ('[]')
     (MySQL 9.7.4).
     """
 
-    __dialect__ = "mysql"
     folds: ClassVar[bool] = True
 
 
+@ddl_implementation("mariadb")
 class ExtendingImpl(_AlteringAsCreating, MariaDBImpl):
-    """Alembic's implementation for MariaDB; defining the class registers it in place of Alembic's own.
+    """Alembic's implementation for MariaDB, in place of its own.
 
     The statements of a migration that is printed (`--sql`) do not pass through an engine, so they are extended here.
     """
-
-    __dialect__ = "mariadb"
 
     def _exec(self, construct: Any, *arguments: Any, **options: Any) -> Any:
         extend_statement(construct)

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.named_types import CreateEnumType
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.alembic_compat import ddl_implementation
 from ringfence.schema.errors import JobFailed, LabelInUse
 from ringfence.schema.models.enums import native_enums
 from ringfence.schema.sql.identifiers import serial_name
@@ -289,13 +290,12 @@ _COLUMNS = """
 """
 
 
+@ddl_implementation("postgresql")
 class EnumAwareImpl(PostgresqlImpl):
-    """Alembic's implementation for PostgreSQL, replaced by this subclass as soon as it is defined.
+    """Alembic's implementation for PostgreSQL, in place of its own.
 
     Alembic creates a column's enum type with every table that uses it, so a second table or a second run fails.
     """
-
-    __dialect__ = "postgresql"
 
     def create_table(self, table: sa.Table, **kw: Any) -> None:
         """Create a table, with those enum types of its columns that do not exist yet.

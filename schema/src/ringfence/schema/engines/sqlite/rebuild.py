@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from alembic.ddl.sqlite import SQLiteImpl
 
+from ringfence.schema.alembic_compat import ddl_implementation
 from ringfence.schema.engines.sqlite.expressions import computed_in, default_of
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.sql.text import verbatim
@@ -46,10 +47,9 @@ class _Rebuild:
     """The highest key that AUTOINCREMENT ever gave; None without AUTOINCREMENT, or before the first row."""
 
 
+@ddl_implementation("sqlite")
 class RebuildingImpl(SQLiteImpl):
-    """Alembic's implementation for SQLite; defining the class replaces Alembic's own in its registry."""
-
-    __dialect__ = "sqlite"
+    """Alembic's implementation for SQLite, in place of its own."""
 
     _rebuild: _Rebuild | None = None
 
