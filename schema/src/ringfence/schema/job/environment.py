@@ -4,6 +4,7 @@ A deployment's `migrations/env.py` consists of `from ringfence.schema.job.enviro
 """
 
 import logging.config
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -178,7 +179,8 @@ def _run_steps(job: AlembicRun, connection: sa.Connection, journal: Journal, pat
     if job.lock is not None:
         job.lock.register_session(connection)
         recorder.begin(connection, migration.get_current_heads())
-    with context.begin_transaction():
+    # The filters for warnings that a revision, or a batch on SQLite, adds are those of this run, not of the process.
+    with warnings.catch_warnings(), context.begin_transaction():
         context.run_migrations()
     connection.commit()
 

@@ -59,6 +59,8 @@ class RebuildingImpl(SQLiteImpl):
         Columns that get another name are renamed here, by ALTER TABLE RENAME COLUMN: views, triggers, indexes and
         checks follow, and the rest of the batch may need no rebuild.
         """
+        # A batch reflects its table after this, and Alembic offers no place around both. `env.py` runs the migrations
+        # under `warnings.catch_warnings`, which removes these filters again.
         for message in _KEPT:
             warnings.filterwarnings("ignore", message=message)
         if not self.as_sql:
