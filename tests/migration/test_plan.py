@@ -52,7 +52,7 @@ def test_the_whole_job_is_shown_first_and_nothing_is_changed(db, tmp_path):
     error = json.loads(done.stdout)["error"]
     (revision,) = error["plan"]["revisions"]
     assert revision["revision"] == "c3"
-    assert error["kind"] == "Unsafe"
+    assert error["kind"] == "UnsafeRevisions"
     assert "c3 retires customer.secret, which is used, by till" in error["plan"]["stops"][0]
     assert any("till" in finding["message"] for finding in error["findings"])
     assert revision["says"] == "Notes, and no secrets."
