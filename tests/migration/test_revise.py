@@ -223,10 +223,13 @@ def test_a_rename_is_asked_told_or_refused_and_never_guessed(shop):
         revise(deployment, "x", env)
     done = shop.run("ringfence", "revision", "-m", "x")
     assert done.returncode == 1
-    assert "customer loses active and gains enabled: a new name, or another column?" in done.stderr
+    assert "customer loses active and gains enabled: was it renamed, or dropped?" in done.stderr
     for told, match in (
         (["customer.active=nowhere"], "gains no 'nowhere'"),
-        (["customer.nothing=enabled", "customer.active=enabled"], "nothing of this kind.*customer.nothing"),
+        (
+            ["customer.nothing=enabled", "customer.active=enabled"],
+            "no such rename or drop is needed.*customer.nothing",
+        ),
         (["customer=client"], "a table cannot be renamed while services use it"),
         (["customer.active"], "cannot be read"),
     ):
@@ -241,7 +244,7 @@ def test_a_rename_is_asked_told_or_refused_and_never_guessed(shop):
 
     made = revise(deployment, "asked", env, renames=Renames.from_options((), (), ask, lambda question: True))
     assert heard == [
-        ("customer loses active and gains enabled. Is one of these active under a new name?", ("enabled",))
+        ("customer loses active and gains enabled. Was active renamed to one of these?", ("enabled",))
     ]
     assert "sa.column" not in next(iter(made.backfills)).read_text()  # it was said to be another column
     for path in (*made.paths, *made.backfills):

@@ -183,6 +183,6 @@ def test_credentials_that_must_be_dead_are_tried(shop):
     )
     assert shop.password("door") not in failed.stdout + failed.stderr
     file.write_text("hush\n")
-    with pytest.raises(BadDeployment, match=r"dead:1: is no `login:password`") as raised:
+    with pytest.raises(BadDeployment, match=r"dead:1: is not `login:password`") as raised:
         must_fail(shop.load(), shop.settings(), file)
     assert "hush" not in str(raised.value)

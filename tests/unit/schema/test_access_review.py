@@ -287,4 +287,4 @@ def test_a_word_that_is_no_verb_of_a_group_is_answered_with_those_that_are(root,
         in capsys.readouterr().err
     )
     assert run.main(command, ["-C", str(root), "backfill", "--list"]) == 0
-    assert "migrations/backfills holds no backfill" in capsys.readouterr().out
+    assert "migrations/backfills contains no backfill" in capsys.readouterr().out

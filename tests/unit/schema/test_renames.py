@@ -7,7 +7,9 @@ from ringfence.schema.autogenerate.renames import Ambiguous, BadRename, Renames
 
 @pytest.mark.parametrize("word", ["all", "index:ix"])
 def test_what_names_no_table_is_no_word_about_one_that_may_have_a_new_name(word):
-    with pytest.raises(Ambiguous, match=r"the table old goes, and new comes.*--retire old"):
+    with pytest.raises(
+        Ambiguous, match=r"no longer have the table old, and have the new table new.*--retire old"
+    ):
         Renames.from_options((), (word,)).choose("", ["old"], ["new"])
 
 

@@ -173,7 +173,7 @@ def test_a_class_within_a_function_is_named() -> None:
     class Hidden(sa.types.UserDefinedType[str]):
         pass
 
-    with pytest.raises(CommandError, match="Hidden stands within a function"):
+    with pytest.raises(CommandError, match="Hidden is defined in a function"):
         render_type(Hidden(), _context("sqlite"))
 
 

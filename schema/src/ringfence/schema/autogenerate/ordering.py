@@ -206,6 +206,6 @@ def retires_line(retires: Drops, confirmed: Drops) -> str:
     Returns:
         A line of Python; the lint refuses the drop until the line declares everything in `retires`.
     """
-    said = f"retires = {dict(sorted(confirmed.items()))!r}  # None: the whole table"
+    line = f"retires = {dict(sorted(confirmed.items()))!r}  # None: the whole table"
     every = dict(sorted(retires.items()))
-    return said if confirmed else f"{said}. The lint refuses the drop until you say here: {every!r}"
+    return line if confirmed else f"{line}. The lint refuses the drop until this line is: retires = {every!r}"

@@ -69,8 +69,8 @@ class Renames:
         Args:
             renames: values of `--rename`, such as `table.old=new`.
             dropped: values of `--retire`, such as `table.column`, `table`, `index:name` or `all`.
-            ask: asks which new column a dropped one became; None if nobody can be asked.
-            confirm: asks whether something may be dropped; None if nobody can be asked.
+            ask: asks which new column a dropped one became; None if the command is not interactive.
+            confirm: asks whether something may be dropped; None if the command is not interactive.
 
         Raises:
             BadRename: an option cannot be read, or renames a table.
@@ -80,12 +80,12 @@ class Renames:
             old, equals, new = text.partition("=")
             table, dot, _ = old.rpartition(".")
             if not equals or not new:
-                raise BadRename(f"--rename {text!r} cannot be read: say --rename table.old=new")
+                raise BadRename(f"--rename {text!r} cannot be read: write --rename table.old=new")
             if not dot:
                 raise BadRename(
                     f"--rename {text!r}: a table cannot be renamed while services use it. Keep its name in the"
-                    f" database, `__tablename__ = {old!r}`, and call the class what you like; or let the new table"
-                    f" be another one, copy the rows, and say --retire {old}"
+                    f" database, `__tablename__ = {old!r}`, and rename only the class; or create a new table, copy"
+                    f" the rows, and use --retire {old}"
                 )
             found[old] = new.removeprefix(f"{table}.")
         dropped = tuple(dropped)
@@ -113,7 +113,7 @@ class Renames:
             old name -> new name, for the renamed columns.
 
         Raises:
-            Ambiguous: no option decides it, and nobody can be asked.
+            Ambiguous: no option decides it, and the command is not interactive.
             BadRename: an option does not match these names.
         """
         left = list(added)
@@ -130,9 +130,7 @@ class Renames:
             elif place in self.dropped:
                 self.used.add(place)
             elif left and self.ask is not None and key:
-                what = (
-                    f"{key} loses {old} and gains {', '.join(left)}. Is one of these {old} under a new name?"
-                )
+                what = f"{key} loses {old} and gains {', '.join(left)}. Was {old} renamed to one of these?"
                 new = self.ask(what, tuple(left))
             elif left:
                 self._refuse_unknown(key, removed)
@@ -152,7 +150,7 @@ class Renames:
             count_rows: counts what would be lost; None if the database does not hold the deployment's rows.
 
         Raises:
-            Unconfirmed: a drop has no option, and nobody can be asked or the answer is no.
+            Unconfirmed: a drop has no option, and the command is not interactive or the answer is no.
         """
         missing = {}
         for place, key, column in _drop_names(drops):
@@ -166,20 +164,20 @@ class Renames:
             words = [*(f"--rename {old}={new}" for old, new in self.renamed.items())]
             words += [f"--retire {shlex.quote(place)}" for place in (*self.dropped, *missing)]
             raise Unconfirmed(
-                f"no revision was written: nobody said that this may be dropped: {'; '.join(missing.values())}. Say it:"
-                f" `ringfence revision -m {shlex.quote(message)} {' '.join(words)}`, or --retire all; or leave it in"
+                f"no revision was written, because these drops are not confirmed: {'; '.join(missing.values())}. Confirm them:"
+                f" `ringfence revision -m {shlex.quote(message)} {' '.join(words)}`, or --retire all; or keep them in"
                 " the models",
                 list(missing),
             )
 
-    def _refuse_unknown(self, key: str, goes: Sequence[str]) -> None:
+    def _refuse_unknown(self, key: str, removed: Sequence[str]) -> None:
         """Raise BadRename if an option names a column of this table that is not removed."""
         # Values such as `all` and `index:ix` name neither a table nor a column.
         for place in (one for one in (*self.renamed, *self.dropped) if one != ALL and ":" not in one):
             table, _, column = place.rpartition(".")
-            if table == key and column not in goes:
+            if table == key and column not in removed:
                 raise BadRename(
-                    f"{place}: {key or 'the database'} loses no {column!r}; it loses {', '.join(goes)}"
+                    f"{place}: {key or 'the database'} loses no {column!r}; it loses {', '.join(removed)}"
                 )
 
     def refuse_unused(self) -> None:
@@ -192,25 +190,23 @@ class Renames:
             place for place in self.dropped if ":" in place
         }  # they hold no rows, so `retire` never asks
         if unused := sorted({*self.renamed, *self.named_drops} - self.used - objects):
-            raise BadRename(
-                f"nothing of this kind was found to rename or drop: {', '.join(unused)}; no revision was written"
-            )
+            raise BadRename(f"no such rename or drop is needed: {', '.join(unused)}; no revision was written")
 
 
-def _ambiguous(key: str, old: str, comes: Sequence[str]) -> str:
+def _ambiguous(key: str, old: str, added: Sequence[str]) -> str:
     if not key:
         return (
-            f"the table {old} goes, and {', '.join(comes)} comes. If that is a new name, keep the old one in the"
-            f" database: __tablename__ = {old!r}. If {old} really goes: `ringfence revision --retire {old} -m …`"
+            f"the models no longer have the table {old}, and have the new table {', '.join(added)}. If it was renamed, keep the"
+            f" old name in the database: __tablename__ = {old!r}. To drop {old}: `ringfence revision --retire {old} -m …`"
         )
     return (
-        f"{key} loses {old} and gains {', '.join(comes)}: a new name, or another column? Say which:"
-        f" `ringfence revision --rename {key}.{old}={comes[0]} -m …`, or `--retire {key}.{old}`"
+        f"{key} loses {old} and gains {', '.join(added)}: was it renamed, or dropped? Use"
+        f" `ringfence revision --rename {key}.{old}={added[0]} -m …`, or `--retire {key}.{old}`"
     )
 
 
-def _drop_names(goes: Drops) -> Iterator[tuple[str, str, str | None]]:
-    for key, columns in goes.items():
+def _drop_names(drops: Drops) -> Iterator[tuple[str, str, str | None]]:
+    for key, columns in drops.items():
         if columns is None:
             yield key, key, None
         yield from ((f"{key}.{column}", key, column) for column in columns or ())

@@ -83,7 +83,7 @@ def drop_constraint_by_definition(name: Name, found: Facets, dialect: sa.Dialect
     """
     definition = found.get("definition") or ""
     if not _CLAUSE.match(definition):
-        return ManualChangeOp(f"remove {name}: SQLAlchemy cannot read what is to be written back")
+        return ManualChangeOp(f"remove {name}: SQLAlchemy cannot read its definition for the downgrade")
     table, label = identifier(dialect, name.schema, name.table), identifier(dialect, name.name)
     drop = f"ALTER TABLE {table} DROP CONSTRAINT {label}"
     back = f"ALTER TABLE {table} ADD CONSTRAINT {label} {definition}"

@@ -195,7 +195,7 @@ class StatementOp(ops.MigrateOperation):
         if self.never_dropped:
             return ops.OpContainer([])
         if self.reverse_sql is None:
-            return ManualChangeOp(f"what takes this back: {self.statement}")
+            return ManualChangeOp(f"the reverse of: {self.statement}")
         return StatementOp(self.dialect, self.reverse_sql, self.statement)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:

@@ -147,7 +147,7 @@ class OperationWriter:
         for name in names:
             if (table := self._table(name)) is None:
                 yield ManualChangeOp(
-                    f"remove {name}: DROP TABLE; SQLAlchemy cannot read what is to be written back"
+                    f"remove {name}: DROP TABLE; SQLAlchemy cannot read its definition for the downgrade"
                 )
             else:
                 tables[name.schema, name.table] = table
@@ -202,7 +202,7 @@ class OperationWriter:
         existing = None if table is None else next((c for c in table.columns if c.name == name.name), None)
         if existing is None or isinstance(existing.type, sa.types.NullType):
             yield ManualChangeOp(
-                f"{difference}: ALTER TABLE; SQLAlchemy has no type for what the database has"
+                f"{difference}: ALTER TABLE; SQLAlchemy has no type for the type in the database"
             )
         elif difference.extra:
             yield ops.DropColumnOp.from_column_and_tablename(schema, name.table, existing)
@@ -219,7 +219,7 @@ class OperationWriter:
         before, after = (difference.found or {}, difference.wanted or {})
         counted = "serial" in (before.get("default"), after.get("default"))
         if needs_manual_change(before, after) and not counted:
-            yield ManualChangeOp(f"{difference}: ALTER TABLE, and go on from the numbers that were given")
+            yield ManualChangeOp(f"{difference}: ALTER TABLE, and continue from the numbers that were used")
             return
         if changed & _ALTERED:
             alter = ops.AlterColumnOp(
@@ -305,7 +305,7 @@ class OperationWriter:
     def _dropped_constraint(self, name: Name, found: Facets) -> ops.MigrateOperation:
         """Return the drop of a constraint, with the definition for the downgrade where that is known."""
         if name.name.startswith("("):
-            return ManualChangeOp(f"remove {name}: it has no name; the table must be built anew without it")
+            return ManualChangeOp(f"remove {name}: it has no name; create the table again without it")
         table = self._table(name)
         if table is not None:
             for item in table.constraints:

@@ -98,7 +98,7 @@ class _PrerequisiteWriter:
         wanted, found = difference.wanted or {}, difference.found or {}
         if {"definition", "collation", "of"} & set(difference.changed) or self._modelled.used_in_array(name):
             # PostgreSQL cannot alter a domain that arrays use, and cannot change the base type of any domain.
-            yield ManualChangeOp(f"{difference}: the domain is made anew, and its columns are altered")
+            yield ManualChangeOp(f"{difference}: create the domain again, and alter its columns")
             return
 
         def altered(change: str, back: str) -> StatementOp:

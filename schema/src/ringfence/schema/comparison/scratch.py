@@ -59,7 +59,7 @@ def placeholder_error(ddl: sa.DDL, error: Exception) -> JobFailed:
         The error, for the caller to raise.
     """
     return JobFailed(
-        f"a DDL of the models cannot be written: {error}; a percent sign that is meant stands doubled there (%%); its"
+        f"DDL of the models cannot be compiled: {error}; write a literal percent sign as %%. Its"
         f" text: {' '.join(str(ddl.statement).split())[:_SHOWN]}"
     )
 
@@ -105,8 +105,8 @@ def creating_models(
                 text.replace(f"{name}.", shown).replace(name, shown) for text in (reason, statement)
             )
         raise JobFailed(
-            f"the server refuses what the models would make: {reason}; the statement, sent to a scratch that is gone"
-            f" again: {statement}{model_location(item[0])}"
+            f"the server refuses an object of the models: {reason}; the statement, sent to a scratch database that was"
+            f" removed again: {statement}{model_location(item[0])}"
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         if ddl[0] is None:
@@ -114,7 +114,7 @@ def creating_models(
         raise placeholder_error(ddl[0], error) from error
     except sa.exc.SQLAlchemyError as error:
         raise JobFailed(
-            f"the models cannot be made on this engine: {error}{model_location(item[0])}"
+            f"the models cannot be created on this engine: {error}{model_location(item[0])}"
         ) from error
     finally:
         event.remove(connection, "before_execute", begun)

@@ -186,7 +186,7 @@ def _imported(cls: type[Any], context: AutogenContext) -> str:
         return f"{prefix}{'' if hasattr(sa, cls.__name__) else 'types.'}{cls.__name__}"
     if "<locals>" in cls.__qualname__:
         raise CommandError(
-            f"the class {cls.__module__}.{cls.__qualname__} stands within a function, and no revision can import it:"
+            f"the class {cls.__module__}.{cls.__qualname__} is defined in a function, so a revision cannot import it:"
             " move it to the top of its module"
         )
     context.imports.add(f"import {cls.__module__}")

@@ -123,7 +123,7 @@ def _refuse_full(backend: Backend, schemas: Collection[str | None]) -> None:
     if names:
         raise NotEmpty(
             f"{backend.settings} holds {', '.join(sorted(names)[:5])}{', …' if len(names) > 5 else ''}:"
-            " the proof wants an empty database of its own, for it drops what is in it"
+            " the test needs a separate, empty database, because it drops all objects"
         )
 
 

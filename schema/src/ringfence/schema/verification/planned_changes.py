@@ -18,7 +18,9 @@ from ringfence.schema.privileges.plan import Plan, Row, make_plan
 from ringfence.schema.verification.attempts import VERBS
 from ringfence.schema.verification.proof import Finding, Proof
 
-RESOLUTION = "`ringfence access plan` shows what takes it back, and `ringfence access apply` does it"
+RESOLUTION = (
+    "`ringfence access plan` shows the statements that resolve it, and `ringfence access apply` runs them"
+)
 _ATTEMPTED_AS: Mapping[str, tuple[str, ...]] = {
     "create": ("create table", "create view", "create schema"),
     "index": ("create index",),

@@ -57,7 +57,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
     with backend.engine().connect() as connection:
         if names := sa.inspect(connection).get_table_names():
             raise NotEmpty(
-                f"{settings} holds {', '.join(sorted(names)[:5])}: a probe wants an empty database of its own"
+                f"{settings} holds {', '.join(sorted(names)[:5])}: a probe needs a separate, empty database"
             )
     before = routines(backend)
     secrets: dict[str, Secret] = {}

@@ -24,7 +24,7 @@ def must_fail(deployment: Deployment, settings: Settings, file: Path) -> list[Fi
         A finding `still-valid` for each login that still works, and `not-proven` for each that could not be tried.
 
     Raises:
-        BadDeployment: the file cannot be read, or a line is no `login:password`.
+        BadDeployment: the file cannot be read, or a line is not `login:password`.
         BadSettings: the database is a file, which has no logins.
     """
     if is_a_file(settings):
@@ -65,6 +65,6 @@ def _credentials(file: Path) -> Iterator[tuple[int, str, Secret]]:
         if login and colon and password:
             yield number, login, Secret(password)
         else:
-            mistakes.append(Mistake(str(file), number, "is no `login:password`"))
+            mistakes.append(Mistake(str(file), number, "is not `login:password`"))
     if mistakes:
         raise BadDeployment(mistakes)

@@ -82,7 +82,7 @@ def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> ComparableP
     except sa.exc.DBAPIError as error:
         says = (
             "what accounts hold, and what their row scopes need, could not be compared with the manifest:"
-            f" {first_line(error)}; `ringfence access plan` says what the admin lacks"
+            f" {first_line(error)}; `ringfence access plan` shows which privileges the admin lacks"
         )
         proof.findings.append(Finding("not-proven", "everybody", "", None, None, (), says))
         return None
