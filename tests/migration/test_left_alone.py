@@ -119,7 +119,9 @@ def test_what_ringfence_toml_names_is_ours(shop):
         "ringfence.toml", toml + 'drop = ["stranger", "index:customer.ix_strange"]\nleave = ["*strange*"]\n'
     )
     env = shop.database.env()
-    with pytest.raises(Unconfirmed, match=r"table stranger with its 1 row\. Say it: .*--retire stranger`"):
+    with pytest.raises(
+        Unconfirmed, match=r"table stranger with its 1 row\. Confirm them: .*--retire stranger`"
+    ):
         revise(shop.load(), "tidy", env)
     made = revise(shop.load(), "tidy", env, renames=Renames.from_options((), ("all",)))
     texts = "".join(path.read_text() for path in made.paths)
@@ -137,7 +139,7 @@ def test_a_drop_is_confirmed_by_a_person_or_nothing_is_written(shop):
     before, env = written(shop), shop.database.env()
     command = "ringfence revision -m 'no secret, any more' --retire customer.secret"
     told = r"column customer\.secret with its values \(1 row holds one\)"
-    with pytest.raises(Unconfirmed, match=rf"{told}\. Say it: `{command}`, or --retire all") as caught:
+    with pytest.raises(Unconfirmed, match=rf"{told}\. Confirm them: `{command}`, or --retire all") as caught:
         revise(shop.load(), "no secret, any more", env)
     assert caught.value.details == {"retire": ["customer.secret"]}
     done = shop.run("ringfence", "revision", "-m", "x")

@@ -164,9 +164,9 @@ class Renames:
             words = [*(f"--rename {old}={new}" for old, new in self.renamed.items())]
             words += [f"--retire {shlex.quote(place)}" for place in (*self.dropped, *missing)]
             raise Unconfirmed(
-                f"no revision was written, because these drops are not confirmed: {'; '.join(missing.values())}. Confirm them:"
-                f" `ringfence revision -m {shlex.quote(message)} {' '.join(words)}`, or --retire all; or keep them in"
-                " the models",
+                f"no revision was written, because these drops are not confirmed: {'; '.join(missing.values())}."
+                f" Confirm them: `ringfence revision -m {shlex.quote(message)} {' '.join(words)}`, or --retire all;"
+                " or keep them in the models",
                 list(missing),
             )
 
@@ -196,8 +196,9 @@ class Renames:
 def _ambiguous(key: str, old: str, added: Sequence[str]) -> str:
     if not key:
         return (
-            f"the models no longer have the table {old}, and have the new table {', '.join(added)}. If it was renamed, keep the"
-            f" old name in the database: __tablename__ = {old!r}. To drop {old}: `ringfence revision --retire {old} -m …`"
+            f"the models no longer have the table {old}, and have the new table {', '.join(added)}. If it was"
+            f" renamed, keep the old name in the database: __tablename__ = {old!r}. To drop {old}:"
+            f" `ringfence revision --retire {old} -m …`"
         )
     return (
         f"{key} loses {old} and gains {', '.join(added)}: was it renamed, or dropped? Use"
