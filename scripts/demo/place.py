@@ -145,7 +145,7 @@ def _drop_accounts(place: Place) -> int:
         return 0
     backend = reach(place.settings)
     nobody = replace(Deployment.load(ROOT / "services"), accounts={})
-    with backend.lock(patience=_PATIENCE, say=lambda _text: None):
+    with backend.locks.hold(patience=_PATIENCE, say=lambda _text: None):
         apply(backend, nobody, {})
     with backend.engine().begin() as connection:
         quote = connection.dialect.identifier_preparer.quote_identifier

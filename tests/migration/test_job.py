@@ -97,7 +97,7 @@ def test_accounts_that_are_not_what_they_were_made_are_told(shop, monkeypatch):
         with backend.engine().connect() as connection:
             held = make_plan(connection, backend, deployment, None).held
             (batch, *_) = batches([right for right in held if right.kind == "table"][:1], things=False)
-            connection.exec_driver_sql(backend.accounts.revoke(batch).sql)
+            connection.exec_driver_sql(backend.accounts.privileges.revoke(batch).sql)
             connection.commit()
         return done
 
@@ -111,7 +111,7 @@ def test_accounts_that_are_not_what_they_were_made_are_told(shop, monkeypatch):
 def test_a_job_waits_for_the_lock_and_says_so(shop):
     backend = reach(shop.settings())
     heard = []
-    with backend.lock(patience=0, say=heard.append):
+    with backend.locks.hold(patience=0, say=heard.append):
         with pytest.raises(NotReady, match="another job has held") as raised:
             shop.migrate(shop.env(DB_READY_TIMEOUT="1"), say=heard.append)
         assert raised.value.state == "locked"
@@ -121,7 +121,7 @@ def test_a_job_waits_for_the_lock_and_says_so(shop):
 
 def test_plain_alembic_waits_for_the_same_lock(shop):
     backend = reach(shop.settings())
-    with backend.lock(patience=0, say=print):
+    with backend.locks.hold(patience=0, say=print):
         done = shop.run("alembic", "upgrade", "head", DB_READY_TIMEOUT="1")
         assert done.returncode != 0
         assert "another job has held" in done.stderr
@@ -155,7 +155,7 @@ def test_the_lock_of_a_killed_job_comes_free(shop):
 @pytest.mark.engines("galera")
 def test_a_lease_that_was_taken_over_stops_its_holder(shop):
     backend = reach(shop.settings())
-    with backend.lock(patience=0, say=print) as lock:
+    with backend.locks.hold(patience=0, say=print) as lock:
         lock.check()
         shop.database.execute("UPDATE ringfence_lease SET holder = 'another', beat = beat + 1")
         deadline = time.monotonic() + 10
@@ -176,7 +176,7 @@ def test_the_lock_holds_across_nodes(shop):
 
         backend = reach(Settings.from_env(env))
         for _ in range(3):
-            with backend.lock(patience=60, say=lambda text: None):
+            with backend.locks.hold(patience=60, say=lambda text: None):
                 holders.append(host)
                 most.append(len(holders))
                 time.sleep(0.05)

@@ -70,7 +70,7 @@ def standing(shop, backend):
     )
     with backend.engine().connect() as connection:
         rows = [set(connection.exec_driver_sql(look).all()) for look in looks]
-        return rows, {column for column in backend.columns(connection) if column[0] is None}
+        return rows, {column for column in backend.introspection.columns(connection) if column[0] is None}
 
 
 def die_everywhere(shop, work):
@@ -104,7 +104,7 @@ def test_a_migration_that_dies_at_any_statement_is_finished_by_the_next(shop):
     deployment, backend = shop.load(), reach(shop.settings())
 
     def work():
-        with backend.lock(patience=30, say=print) as lock:
+        with backend.locks.hold(patience=30, say=print) as lock:
             upgrade(deployment, backend, lock, Report(), print)
 
     assert die_everywhere(shop, work) > 10

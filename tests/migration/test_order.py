@@ -59,7 +59,7 @@ def test_a_revision_that_would_hurt_stops_the_job_before_anything_changes(shop):
 def _columns(shop):
     backend = reach(shop.settings())
     with backend.engine().connect() as connection:
-        return backend.columns(connection)
+        return backend.introspection.columns(connection)
 
 
 @pytest.mark.engines("sqlite")
@@ -98,7 +98,7 @@ def test_a_transaction_that_has_been_open_for_long_is_named(shop, monkeypatch):
         cursor.execute("SELECT * FROM purchase")
         backend = reach(shop.settings())
         with backend.engine().connect() as connection:
-            told = backend.check_environment(connection)
+            told = backend.checks.environment(connection)
         assert told.errors == []
         assert shop.database.server.engine == "sqlite" or any("open for" in text for text in told.warnings)
     finally:

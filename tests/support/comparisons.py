@@ -33,7 +33,7 @@ def compared(db, *several):
     known = models_of(several, {key: table for metadata in several for key, table in metadata.tables.items()})
     backend = reach(Settings.from_env(db.env()))
     with backend.engine().connect() as connection:
-        found = compare_deployment(connection, backend.catalog, known, Ours())
+        found = compare_deployment(connection, backend.introspection.catalog, known, Ours())
         written = operations(connection, known, found)
     return [str(each).partition(":")[0] for each in (*found.missing, *found.obsolete)], written
 

@@ -144,8 +144,8 @@ def differing(backend, connection, wanted):
     Constraints to which the models give no name go by what they are, and a missing or extra table stands for what is
     in it.
     """
-    found = backend.catalog.read(connection, wanted.schemas)
-    reference = backend.catalog.reference(connection, wanted)
+    found = backend.introspection.catalog.read(connection, wanted.schemas)
+    reference = backend.introspection.catalog.reference(connection, wanted)
     named = ModelLookup(wanted, connection.dialect).named
     return {str(each.name): (each.found, each.wanted) for each in compare(reference, found, named)}
 

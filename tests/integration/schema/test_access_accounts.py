@@ -33,7 +33,7 @@ def account(shop, service):
 def exists(shop, service):
     backend = reach(shop.settings())
     with backend.engine().connect() as connection:
-        return shop.login(service) in backend.accounts.existing(connection, [shop.login(service)])
+        return shop.login(service) in backend.accounts.roles.existing(connection, [shop.login(service)])
 
 
 def test_who_is_no_longer_declared_is_locked_and_dropped_when_told(shop):

@@ -132,9 +132,9 @@ def test_an_apply_that_ended_between_two_hosts_is_gone_on_with(shop):
         sides = [
             (
                 there.host(login),
-                sorted(p.name for p in there.held_privileges(connection, [login], [shop.database.name])),
+                sorted(p.name for p in there.privileges.held(connection, [login], [shop.database.name])),
             )
-            for there, logins in backend.accounts.at_current_hosts(connection)
+            for there, logins in backend.accounts.hosts.at_current(connection)
             if login in logins
         ]
     assert [host for host, _ in sides] == ["%", "127.0.0.1"]

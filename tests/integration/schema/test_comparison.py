@@ -26,7 +26,7 @@ def compared(db, known):
     """What differs, each as `verb kind table.name`, with the facets of a change."""
     backend = reach(Settings.from_env(db.env()))
     with backend.engine().connect() as connection:
-        found = compare_deployment(connection, backend.catalog, known, Ours())
+        found = compare_deployment(connection, backend.introspection.catalog, known, Ours())
     assert not found.foreign
     return [
         f"{str(each).partition(':')[0]}{': ' + ', '.join(each.changed) if each.changed else ''}"
@@ -86,7 +86,7 @@ def test_a_primary_key_that_differs_is_to_be_written_by_hand(db, keys):
     known = keyed("a", "b")[1]
     backend = reach(Settings.from_env(db.env()))
     with backend.engine().connect() as connection:
-        found = compare_deployment(connection, backend.catalog, known, Ours())
+        found = compare_deployment(connection, backend.introspection.catalog, known, Ours())
         written = ops.UpgradeOps(operations(connection, known, found))
     (what,) = remove_manual_changes(written)
     assert re.match(rf"{'modify' if keys else 'add'} primary key item\.", what)
@@ -116,7 +116,7 @@ def test_an_enum_without_labels_lacks_all_of_them(db):
     )
     backend = reach(Settings.from_env(db.env()))
     with backend.engine().connect() as connection:
-        found = compare_deployment(connection, backend.catalog, known, Ours())
+        found = compare_deployment(connection, backend.introspection.catalog, known, Ours())
         written = operations(connection, known, found)
     assert [(each.label, each.before, each.after) for each in written] == [
         ("x", None, None),
@@ -139,11 +139,11 @@ def test_the_scratch_needs_one_of_two_rights_and_leaves_nothing(db, right):
     backend = reach(Settings.from_env(db.env(login, "a-long-enough-one")))
     with backend.engine().connect() as connection:
         if right:
-            found = compare_deployment(connection, backend.catalog, known, Ours())
+            found = compare_deployment(connection, backend.introspection.catalog, known, Ours())
             assert (found.missing, found.obsolete) == ([], [])
         else:
             with pytest.raises(JobFailed, match=f"GRANT CREATE ON DATABASE .*{db.name}"):
-                compare_deployment(connection, backend.catalog, known, Ours())
+                compare_deployment(connection, backend.introspection.catalog, known, Ours())
         left = connection.exec_driver_sql(
             "SELECT count(*) FROM pg_class WHERE relname = 'item' AND relkind = 'r'"
         ).scalar_one()

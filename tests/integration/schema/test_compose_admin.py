@@ -77,5 +77,5 @@ def test_the_job_runs_under_the_admin_that_compose_makes(db, tmp_path, made):
     assert (report.revision, report.applied, len(report.access.created)) == ("b2", ["a1", "b2"], 3)
     backend = reach(Settings.from_env(env))
     with backend.engine().connect() as connection:
-        found = backend.preflight(connection, shop.load())
+        found = backend.checks.admin(connection, shop.load())
     assert (found.errors, [text for text in found.warnings if "superuser" in text]) == ([], [])

@@ -82,7 +82,7 @@ def test_looking_makes_nothing(shop):
     backend = reach(shop.settings())
     with backend.engine().connect() as connection:
         # On the MySQL family the admin sees the other databases of the server too.
-        mine = {table for schema, table, _ in backend.columns(connection) if schema is None}
+        mine = {table for schema, table, _ in backend.introspection.columns(connection) if schema is None}
         assert not [table for table in mine if table.startswith("ringfence")]
 
 

@@ -322,10 +322,10 @@ def test_a_login_that_is_refused_for_something_else_than_its_password_keeps_it(a
     login, given = shop.login("till"), shop.passwords()
     shop.database.execute(hand.format(login))
     with backend.engine().connect() as connection:
-        assert backend.accounts.other_passwords(connection, given).other == set()
-        [told] = backend.accounts.other_passwords(connection, given).unknown
+        assert backend.accounts.roles.compare_passwords(connection, given).other == set()
+        [told] = backend.accounts.roles.compare_passwords(connection, given).unknown
         assert login in told
         wrong = given | {login: Secret("quite-another-8kQ2zW5v")}
         shop.database.execute(back.format(login))
-        assert backend.accounts.other_passwords(connection, wrong).other == {login}
-        assert backend.accounts.other_passwords(connection, given).unknown == []
+        assert backend.accounts.roles.compare_passwords(connection, wrong).other == {login}
+        assert backend.accounts.roles.compare_passwords(connection, given).unknown == []

@@ -234,7 +234,7 @@ def test_sequences_and_defaults_that_draw_from_them(backend, connection, db):
     )
     metadata.create_all(connection)
     assert differing(backend, connection, given(metadata)) == {}
-    found = backend.catalog.read(connection, {None}).items
+    found = backend.introspection.catalog.read(connection, {None}).items
     assert found[Name("sequence", "", "", "numbers")] == {
         "start": "5",
         "increment": str(step),
@@ -260,11 +260,11 @@ def test_a_table_that_the_server_refuses_is_named_with_what_it_says(backend, con
     with pytest.raises(
         JobFailed, match=r"refuses the table song of the models: .*nothing.*CREATE TEMPORARY TABLE"
     ):
-        backend.catalog.reference(connection, given(metadata))
+        backend.introspection.catalog.reference(connection, given(metadata))
     metadata = sa.MetaData()
     sa.Table("song", metadata, sa.Column("id", sa.String, primary_key=True))
     with pytest.raises(JobFailed, match=r"table song of the models cannot be made on this engine: .*VARCHAR"):
-        backend.catalog.reference(connection, given(metadata))
+        backend.introspection.catalog.reference(connection, given(metadata))
 
 
 def test_nothing_is_left_and_no_other_node_hears_of_it(backend, connection, db):
@@ -273,7 +273,7 @@ def test_nothing_is_left_and_no_other_node_hears_of_it(backend, connection, db):
     before = db.execute("SHOW TABLES")
     nodes = range(len(db.server.hosts))
     made = [counted(db, node) for node in nodes]
-    backend.catalog.reference(connection, given(metadata))
+    backend.introspection.catalog.reference(connection, given(metadata))
     assert db.execute("SHOW TABLES") == before == []
     with contextlib.closing(connection.connection.cursor()) as cursor:
         cursor.execute("SHOW SESSION STATUS LIKE 'Com_create_table'")

@@ -64,8 +64,8 @@ def test_what_a_revision_writes_for_a_column_leaves_the_rest_of_it(backend, conn
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
         named = ModelLookup(known, connection.dialect).named
         found, reference = (
-            backend.catalog.read(connection, known.schemas),
-            backend.catalog.reference(connection, known),
+            backend.introspection.catalog.read(connection, known.schemas),
+            backend.introspection.catalog.reference(connection, known),
         )
         differences = compare(reference, found, named)
         assert differences, column
@@ -104,7 +104,8 @@ def test_a_default_that_is_altered_is_as_one_that_is_created(backend, connection
     for metadata in (full, wider):
         known = given(metadata)
         differences = compare(
-            backend.catalog.reference(connection, known), backend.catalog.read(connection, {None})
+            backend.introspection.catalog.reference(connection, known),
+            backend.introspection.catalog.read(connection, {None}),
         )
         assert len(differences) == len(defaults)
         (modify,) = OperationWriter(ModelLookup(known, connection.dialect), connection).operations(
@@ -137,9 +138,10 @@ def test_an_index_that_goes_comes_back_as_it_was(backend, connection, db):
     bare = sa.MetaData()
     sa.Table("song", bare, *(sa.Column(c.name, c.type, primary_key=c.primary_key) for c in song.columns))
     known, full = given(bare), given(metadata)
-    before = backend.catalog.read(connection, {None}).items
+    before = backend.introspection.catalog.read(connection, {None}).items
     differences = compare(
-        backend.catalog.reference(connection, known), backend.catalog.read(connection, {None})
+        backend.introspection.catalog.reference(connection, known),
+        backend.introspection.catalog.read(connection, {None}),
     )
     assert len(differences) == len(song.indexes)
     (modify,) = OperationWriter(ModelLookup(known, connection.dialect), connection).operations(differences)
@@ -149,5 +151,5 @@ def test_an_index_that_goes_comes_back_as_it_was(backend, connection, db):
     assert differing(backend, connection, known) == {}
     for operation in reversed(modify.ops):
         operations.invoke(operation.reverse())
-    assert backend.catalog.read(connection, {None}).items == before
+    assert backend.introspection.catalog.read(connection, {None}).items == before
     assert differing(backend, connection, full) == {}

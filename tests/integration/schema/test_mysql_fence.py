@@ -217,7 +217,9 @@ def test_what_is_detached_comes_back_and_what_has_no_scope_any_more_goes(server,
         shop.migrate()
         backend = reach(shop.settings())
         with backend.engine().connect() as connection:
-            statements = backend.accounts.detach(connection, shop.load(), {(None, "contact"): {"platform"}})
+            statements = backend.accounts.row_security.detach(
+                connection, shop.load(), {(None, "contact"): {"platform"}}
+            )
             for statement in statements:
                 connection.exec_driver_sql(statement.sql)
         assert len(statements) == 8  # the views, of which reader has three, and two guards

@@ -245,7 +245,7 @@ def test_detached_policies_hang_on_no_column_and_show_nothing_and_the_others_sta
     backend = reach(shop.settings())
     with backend.engine().begin() as connection:
         going = {(None, "invoice"): {"platform", "tenant_id"}}
-        for statement in backend.accounts.detach(connection, shop.load(), going):
+        for statement in backend.accounts.row_security.detach(connection, shop.load(), going):
             connection.exec_driver_sql(statement.sql)
         connection.exec_driver_sql(
             "ALTER TABLE invoice ALTER platform TYPE text, ALTER tenant_id TYPE bigint"

@@ -43,7 +43,7 @@ def tables(shop):
     backend = reach(shop.settings())
     with backend.engine().connect() as connection:
         # Others make databases of their own on the same server meanwhile.
-        return {place for place in backend.columns(connection) if place[0] is None}
+        return {place for place in backend.introspection.columns(connection) if place[0] is None}
 
 
 @pytest.mark.requires("accounts")

@@ -5,7 +5,7 @@ import sqlite3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.schema.engines.sqlite.ddl import canonical, read_index, read_table
+from ringfence.schema.engines.sqlite.create_statements import canonical, read_index, read_table
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=9)
 VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)

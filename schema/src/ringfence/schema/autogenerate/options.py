@@ -85,7 +85,7 @@ class Comparison:
             not in self.deployment.tables  # another MetaData may have the same table, not left out
         }
         return compare_deployment(
-            connection, self.backend.catalog, self._models, self.ownership(connection), left_out
+            connection, self.backend.introspection.catalog, self._models, self.ownership(connection), left_out
         )
 
     def foreign_objects(self, connection: sa.Connection, found: DeploymentDiff) -> str | None:

@@ -35,7 +35,9 @@ def clause(
     schema, name = _place(deployment, key)
     default = sa.inspect(connection).default_schema_name
     place = (None if schema == default else schema, name)
-    names = sorted(column for *where, column in backend.columns(connection) if tuple(where) == place)
+    names = sorted(
+        column for *where, column in backend.introspection.columns(connection) if tuple(where) == place
+    )
     if not names:
         return None
     model = deployment.tables.get(key)

@@ -44,7 +44,7 @@ def connected(backend: Backend, connection: sa.Connection, logins: Iterable[str]
 
 def _by_account(backend: Backend, connection: sa.Connection, logins: tuple[str, ...]) -> Iterator[Connected]:
     counts: Counter[str] = Counter()
-    for one in backend.accounts.open_connections(connection, logins) if backend.accounts is not None else ():
+    for one in backend.accounts.connections.open(connection, logins) if backend.accounts is not None else ():
         counts[one.login] += one.count
     for login, count in counts.items():
         yield Connected(login, count)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 RelationKey = tuple[str, str]
 """The schema and name of a table, view or sequence in the database."""
@@ -62,8 +63,8 @@ class Statement:
         parameters: Its parameters.
         shown: What may be printed, without a secret; empty where that is `sql`.
         secret: Whether the statement holds a secret. An error of such a statement is raised without its cause.
-        pasted: What a person may run in its place, where that differs from what is shown.
-        undone: The statement that reverses it, where that is known.
+        manual_sql: What a person may run in its place, where that differs from what is shown.
+        inverse: The statement that reverses it, where that is known.
         about: What it changes; None when that is what the statement beside it changes.
     """
 
@@ -79,6 +80,16 @@ class Statement:
         return self.shown or self.sql
 
     __repr__ = __str__
+
+    @classmethod
+    def plain(cls, sql: str, about: Change | None = None) -> Self:
+        """Return a statement without parameters; its percent signs are doubled, because the drivers format every text.
+
+        Args:
+            sql: The statement as the server reads it.
+            about: What it changes.
+        """
+        return cls(sql.replace("%", "%%"), shown=sql, about=about)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,24 @@ class Features:
     family: str
     """The engines of one name here share a server's code base, and with it most of what is true of them."""
 
+    transactional_ddl: bool = False
+    """Whether a transaction that is rolled back undoes its DDL, and with it the GRANT and REVOKE statements.
+
+    Where this is false, an apply sends grants before revokes, because each statement commits by itself.
+    https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html, https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/
+    """
+    grants_many_objects: bool = False
+    """Whether one GRANT or REVOKE can name several objects of the same kind."""
+    policies_block_type_changes: bool = False
+    """Whether a policy or view on a column prevents a change of its type, and so must be detached before it.
+
+    Where this is false, they are detached only before a column or a table is dropped or renamed.
+    """
+    audit_settings: tuple[str, ...] = ()
+    """Prefixes of a login's settings for logging and auditing, which an apply changes only if the manifest has them."""
+    backslash_escapes: bool = False
+    """Whether a backslash in a string literal escapes the next character, unless the session's sql_mode forbids it."""
+
     has_accounts: bool = True
     """Whether the server has logins; else the runtime enforces the manifest from the mirror."""
     longest_login: int | None = None

@@ -7,6 +7,7 @@ FEATURES = Features(
     dialect="mariadb",
     extra="mysql",
     family="mysql",
+    backslash_escapes=True,
     longest_login=128,
     login_settings=("connection_limit", "host"),
     longest_name=64,

@@ -7,6 +7,10 @@ FEATURES = Features(
     dialect="postgresql",
     extra="postgresql",
     family="postgresql",
+    transactional_ddl=True,
+    grants_many_objects=True,
+    policies_block_type_changes=True,
+    audit_settings=("log_", "pgaudit.", "auto_explain.", "pg_stat_statements."),
     longest_login=63,  # NAMEDATALEN - 1
     login_settings=(
         "connection_limit",

@@ -7,6 +7,7 @@ FEATURES = Features(
     dialect="sqlite",
     extra=None,
     family="sqlite",
+    transactional_ddl=True,
     has_accounts=False,
     has_stored_functions=False,
     writes_through_views=False,

@@ -118,7 +118,7 @@ def _run_alone(deployment: Deployment) -> None:
     check_engine(deployment, backend)
     lock: AbstractContextManager[HeldLock | None] = nullcontext()
     if _changes():
-        lock = backend.lock(patience=settings.ready_timeout, say=_log.warning)
+        lock = backend.locks.hold(patience=settings.ready_timeout, say=_log.warning)
     with lock as held:
         _migrate(AlembicRun(deployment, backend, held, resolve=_resolution()))
 
@@ -171,7 +171,7 @@ def _run_steps(job: AlembicRun, connection: sa.Connection, journal: Journal, pat
         connection=connection,
         fn=steps,
         transaction_per_migration=True,
-        transactional_ddl=job.backend.transactional_ddl,
+        transactional_ddl=job.backend.features.transactional_ddl,
         on_version_apply=recorder,
         **options(job.deployment, job.backend),
     )
@@ -193,7 +193,7 @@ def _print_sql(deployment: Deployment) -> None:
         literal_binds=True,
         dialect_opts={"paramstyle": "named"},
         transaction_per_migration=True,
-        transactional_ddl=backend.transactional_ddl,
+        transactional_ddl=backend.features.transactional_ddl,
         on_version_apply=_PrintedRecorder(context.script),
         **options(deployment, backend),
     )

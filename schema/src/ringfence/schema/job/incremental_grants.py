@@ -100,10 +100,10 @@ def prepare(
         detached: the tables whose policies are about to be detached.
         anew: whether its SQL text may drop functions and create them again, which loses their grants.
     """
-    if accounts.revision_queries is None:
+    if accounts.privileges.revision_queries is None:
         return None
     ours = releases.accounts(connection).keys() & {account.login for account in deployment.accounts.values()}
-    existing = accounts.existing(connection, ours) if ours else {}
+    existing = accounts.roles.existing(connection, ours) if ours else {}
     mine = {
         service: account
         for service, account in deployment.accounts.items()
@@ -123,11 +123,11 @@ def prepare(
     schemas = {table.schema or default for table in deployment.tables.values()}
 
     def holds(asked: sa.Connection) -> set[Privilege]:
-        return set(accounts.held_privileges(asked, existing, schemas))
+        return set(accounts.privileges.held(asked, existing, schemas))
 
     held = holds(connection)
     return PendingGrants(
-        accounts.revision_queries,
+        accounts.privileges.revision_queries,
         replace(whole, accounts=part),
         models,
         _unfenced(connection, accounts, whole, bare),
@@ -169,5 +169,5 @@ def _unfenced(
     }
     if not scoped:
         return frozenset()
-    fence = accounts.row_security(connection, part, releases.accounts(connection), NO_PENDING_DROPS)
+    fence = accounts.row_security.compare(connection, part, releases.accounts(connection), NO_PENDING_DROPS)
     return frozenset(scoped if fence.before or fence.obstacles else scoped.intersection(bare))

@@ -191,7 +191,7 @@ def migrate(
     job = JobContext(deployment, env, options, backend, report, say, on_plan)
     for step in BEFORE:
         step(job)
-    with backend.lock(patience=settings.ready_timeout, say=say) as job.lock:
+    with backend.locks.hold(patience=settings.ready_timeout, say=say) as job.lock:
         for step in UNDER_LOCK:
             step(job)
     for step in AFTER:
@@ -358,8 +358,8 @@ def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
 
     def read() -> Findings:
         with backend.engine().connect() as connection:
-            found = backend.preflight(connection, deployment)
-            now = backend.check_environment(connection)
+            found = backend.checks.admin(connection, deployment)
+            now = backend.checks.environment(connection)
         return Findings(found.errors + now.errors, found.warnings + now.warnings)
 
     found = undisturbed(read)
@@ -466,7 +466,7 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
     say("comparing the schema with the models")
     schemas = {table.schema for table in deployment.tables.values()} | {None}
     with backend.engine().connect() as connection:
-        wrong, unproven = backend.compare_nodes(connection, schemas)
+        wrong, unproven = backend.nodes.compare_schemas(connection, schemas)
     report.warnings += unproven
     if wrong:
         raise JobFailed("the nodes do not agree on the schema:\n  " + "\n  ".join(wrong))
@@ -510,7 +510,7 @@ def _without_effect(
     connection: sa.Connection, backend: Backend, deployment: Deployment, plan: Plan
 ) -> list[str]:
     """Return the statements of a plan that are still planned after they have been sent; everything is rolled back."""
-    if not plan.steps or backend.accounts is None or not backend.accounts.atomic:
+    if not plan.steps or backend.accounts is None or not backend.features.transactional_ddl:
         return []
     try:
         for step in plan.steps:

@@ -227,7 +227,7 @@ class Journal:
             return True
         if self._in_transaction(run, kind):
             done = entry.at(DONE)
-            if self._backend.transactional_ddl:
+            if self._backend.features.transactional_ddl:
                 run.unwritten.append(done)
             else:
                 self._write(connection, run, done)
@@ -243,10 +243,10 @@ class Journal:
         """Return whether the statement and its journal entry commit or roll back together."""
         if run.autocommit:
             return False
-        return self._backend.transactional_ddl or (kind is recovery.Kind.WRITE)
+        return self._backend.features.transactional_ddl or (kind is recovery.Kind.WRITE)
 
     def _send(self, connection: sa.Connection, run: _Run, entry: Entry, send: Callable[[], None]) -> None:
-        run.session = run.session or self._backend.session_of(connection)
+        run.session = run.session or self._backend.sessions.identifier(connection)
         entry = entry.at(STARTED, session=run.session)
         self._write(connection, run, entry)
         connection.connection.commit()
@@ -336,7 +336,7 @@ class Journal:
         if not isinstance(element, sa.schema.CreateIndex) or index is None or index.name is None:
             return False
         with self._backend.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as clearing:
-            drop = self._backend.drop_incomplete_index(clearing, index.table.schema, index.name)
+            drop = self._backend.ddl.drop_incomplete_index(clearing, index.table.schema, index.name)
             if drop is None:
                 return False
             clearing.exec_driver_sql(drop.sql)
@@ -350,7 +350,7 @@ class Journal:
         """
         deadline = time.monotonic() + self._patience
         told = False
-        while known.session and self._backend.session_is_busy(known.session):
+        while known.session and self._backend.sessions.is_busy(known.session):
             if not told:
                 self._say(
                     f"a statement that an earlier job sent still runs ({known.session}); waiting for it"

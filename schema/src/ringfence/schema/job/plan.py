@@ -192,8 +192,8 @@ def _read(request: _Request, backend: Backend) -> JobPlan:
     made = JobPlan(backend.identity.engine, backend.identity.version, str(backend.settings))
     with backend.engine().connect() as connection:
         for found in (
-            backend.preflight(connection, request.deployment),
-            backend.check_environment(connection),
+            backend.checks.admin(connection, request.deployment),
+            backend.checks.environment(connection),
         ):
             made.obstacles += found.errors
             made.warnings += found.warnings
@@ -228,7 +228,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
         made.accounts = tuple(account.login for account in declared)
         made.with_revisions = bool(
             backend.accounts
-            and backend.accounts.revision_queries
+            and backend.accounts.privileges.revision_queries
             and pending.revisions
             and releases.account.name in ours
         )

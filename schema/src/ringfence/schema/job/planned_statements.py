@@ -63,7 +63,7 @@ def predict(
         The statements, the access plan, and what cannot be predicted.
     """
     foreseen = Prediction()
-    if backend.transactional_ddl and pending.first:
+    if backend.features.transactional_ddl and pending.first:
         try:
             return _rehearsed(deployment, backend, pending, chapters, access)
         except (SchemaError, sa.exc.SQLAlchemyError) as error:
@@ -127,7 +127,7 @@ def _read(
         known = {_plain(statement) for statement in parts[0].sql}
         plan.steps = [step for step in plan.steps if _plain(str(step.statement)) not in known]
         foreseen.unknown += [text for text in plan.obstacles if text.endswith(MISSING)]
-        if backend.accounts is not None and not backend.accounts.atomic:
+        if backend.accounts is not None and not backend.features.transactional_ddl:
             parts.append(StatementGroup("records", sql=records.table(apply_journal.table)))
         parts.append(StatementGroup("access", sql=plan.sql()))
     parts.append(StatementGroup("records", sql=_mirrors(deployment, connection)))
@@ -146,7 +146,7 @@ def _ahead(
 
     They are created without foreign keys, which would lock the tables that are in use.
     """
-    if not (pending.revisions and backend.transactional_ddl and backend.accounts is not None):
+    if not (pending.revisions and backend.features.transactional_ddl and backend.accounts is not None):
         return access(connection, bool(pending.revisions))
     inspector = sa.inspect(connection)
     missing = [

@@ -78,7 +78,7 @@ class Recorder:
         if self._columns is None or not schemas <= self._schemas:
             self._schemas |= schemas
             self._columns = self._look(connection)
-            self._broken = self._backend.broken_references(connection)
+            self._broken = self._backend.introspection.broken_references(connection)
         # A resumed revision may have dropped columns in its earlier run: the journal has them.
         self._columns = self._journal.before(revision, direction) or self._columns
         return self._columns
@@ -121,7 +121,7 @@ class Recorder:
         Raises:
             JobFailed: it does; its transaction is rolled back.
         """
-        broken = self._backend.broken_references(connection)
+        broken = self._backend.introspection.broken_references(connection)
         worse = [
             f"{table} ({counted(count, 'row')})"
             for table, count in sorted(broken.items())

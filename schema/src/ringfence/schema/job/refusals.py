@@ -45,7 +45,7 @@ def refusal(
         settings = Settings.from_env(env)
         backend = reach(settings, existing=True)
         with backend.engine().connect() as connection:
-            rights = _named(backend.preflight(connection, deployment).errors, first_line(error))
+            rights = _named(backend.checks.admin(connection, deployment).errors, first_line(error))
     return JobFailed(message + (rights or explanation(error)))
 
 

@@ -9,6 +9,7 @@ from alembic.operations import ops
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts, Backend, Statement
 from ringfence.schema.engines.base import NO_PENDING_DROPS
+from ringfence.schema.features import Features
 from ringfence.schema.grants.difference import Difference, Privilege, difference
 from ringfence.schema.job.incremental_grants import PendingGrants, Place, prepare
 from ringfence.schema.models.types import DIALECTS
@@ -39,10 +40,10 @@ class RevisionEffects:
     unseen: bool = False
     """Whether it may do more: it executes SQL text, renames a table, or cannot be recorded without a database."""
 
-    def detached(self, accounts: Accounts) -> dict[Place, set[str]]:
+    def detached(self, features: Features) -> dict[Place, set[str]]:
         """Return the columns, by table, whose policies, views and triggers must be detached before the revision."""
         found = {place: set(columns) for place, columns in self.changed.items()}
-        for place, columns in self.altered.items() if accounts.detach_for_type_change else ():
+        for place, columns in self.altered.items() if features.policies_block_type_changes else ():
             if found.get(place, columns):  # the empty set already stands for all columns
                 found.setdefault(place, set()).update(columns)
         return found
@@ -110,7 +111,7 @@ class RevisionAccess:
             self._deployment,
             made=touched.made,
             grown=touched.grown,
-            detached=touched.detached(accounts) if detach else (),
+            detached=touched.detached(self._backend.features) if detach else (),
             anew=touched.unseen,
         )
         _send(connection, detach)  # takes locks, so it comes last before the DDL
@@ -134,11 +135,11 @@ class RevisionAccess:
         detach: list[Statement] = []
         if accounts is None or touched is None:
             return narrow, detach
-        detached = touched.detached(accounts)
+        detached = touched.detached(self._backend.features)
         if detached:
             detach = self._detach(connection, accounts, touched, detached)
         if touched.grown or touched.unseen:
-            for there, logins in accounts.at_current_hosts(connection):
+            for there, logins in accounts.hosts.at_current(connection):
                 if logins:
                     narrow += self._narrow(connection, there, logins, touched)
         return narrow, detach
@@ -155,13 +156,13 @@ class RevisionAccess:
         for statement in self._again:
             connection.exec_driver_sql(statement)
         accounts = self._backend.accounts
-        if accounts is None or not accounts.atomic:
+        if accounts is None or not self._backend.features.transactional_ddl:
             return
         attached = self._attach(connection, accounts, revision)
         if self._widening is None:
             return
         change = self._widening.change(connection, fenced=attached)
-        statements = _statements(accounts, change)
+        statements = self._statements(accounts, change)
         _send(connection, statements)
         self._given[revision] = change, statements
         if statements:
@@ -181,22 +182,22 @@ class RevisionAccess:
         """
         models = {(table.schema, str(table.name)) for table in self._deployment.tables.values()}
         once = {p: c for p, c in detached.items() if p not in models and p not in touched.changed}
-        closed = accounts.detach(connection, self._deployment, once) if once else []
+        closed = accounts.row_security.detach(connection, self._deployment, once) if once else []
         self._again = [statement.inverse for statement in closed if statement.inverse]
         rest = {place: columns for place, columns in detached.items() if place not in once}
-        return closed + (accounts.detach(connection, self._deployment, rest) if rest else [])
+        return closed + (accounts.row_security.detach(connection, self._deployment, rest) if rest else [])
 
     def _attach(self, connection: sa.Connection, accounts: Accounts, revision: str) -> bool:
         """Attach the detached policies in the transaction of the last revision; return whether all are in force."""
         last = next(reversed([*self._touched]), None)
         if revision != last:
             return False
-        if not any(touched.detached(accounts) for touched in self._touched.values()):
+        if not any(touched.detached(self._backend.features) for touched in self._touched.values()):
             return False
         logins = {account.login for account in self._deployment.accounts.values()}
-        if set(accounts.existing(connection, logins)) != logins:
+        if set(accounts.roles.existing(connection, logins)) != logins:
             return False
-        fence = accounts.row_security(
+        fence = accounts.row_security.compare(
             connection, self._deployment, releases.accounts(connection), NO_PENDING_DROPS
         )
         if fence.obstacles:
@@ -208,14 +209,14 @@ class RevisionAccess:
         self, connection: sa.Connection, accounts: Accounts, ours: list[str], touched: RevisionEffects
     ) -> list[Statement]:
         """Replace privileges on whole tables by privileges on their present columns, if the manifest names columns."""
-        wanted = accounts.declared_privileges(connection, self._deployment)
+        wanted = accounts.privileges.declared(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
         there: dict[Place, list[str]] = {}
         for schema, table, column in modelled_columns(self._deployment, self._backend, connection):
             there.setdefault((schema, table), []).append(column)
         tables = set(there) if touched.unseen else touched.grown  # any table may get a column
         places = {(schema or default, table): (schema, table) for schema, table in tables}
-        held = accounts.held_privileges(connection, ours, {schema for schema, _ in places})
+        held = accounts.privileges.held(connection, ours, {schema for schema, _ in places})
         narrowed: set[Privilege] = set()
         mine: set[Privilege] = set()
         for right in held:
@@ -227,14 +228,13 @@ class RevisionAccess:
                 narrowed.add(right)
             else:
                 narrowed |= {replace(right, column=column) for column in there.get(place, ())}
-        return _statements(accounts, difference(narrowed, mine))
+        return self._statements(accounts, difference(narrowed, mine))
 
-
-def _statements(accounts: Accounts, change: Difference) -> list[Statement]:
-    return [
-        accounts.grant(batch) if kind == "grant" else accounts.revoke(batch)
-        for kind, batch in ordered_changes(accounts, change)
-    ]
+    def _statements(self, accounts: Accounts, change: Difference) -> list[Statement]:
+        return [
+            accounts.privileges.grant(batch) if kind == "grant" else accounts.privileges.revoke(batch)
+            for kind, batch in ordered_changes(self._backend.features, change)
+        ]
 
 
 def _send(connection: sa.Connection, statements: Iterable[Statement]) -> None:

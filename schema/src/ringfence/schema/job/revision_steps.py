@@ -62,7 +62,7 @@ class LockRetries:
         if not isinstance(error, sa.exc.DBAPIError):
             return False
         statement = " ".join((error.statement or "").split())
-        if self.revision is not None and self._backend.is_lock_conflict(error):
+        if self.revision is not None and self._backend.locks.is_conflict(error):
             self._wait(self.revision, error, statement)
             return True
         what = "the database could not be asked where it stands"
@@ -89,7 +89,7 @@ class LockRetries:
 
     def _in_the_way(self) -> list[str]:
         with self._backend.engine().connect() as connection:
-            return self._backend.long_transactions(connection)
+            return self._backend.sessions.long_transactions(connection)
 
 
 class Steps:
@@ -148,7 +148,7 @@ class Steps:
             self._patient.revision = script.revision
             self._patient.file = self._job.deployment.display_path(Path(script.path).resolve())
             self._patient.patience = lock_settings_of(script.module, script.path)
-            self._job.backend.set_lock_timeout(connection, self._patient.patience.timeout)
+            self._job.backend.locks.set_timeout(connection, self._patient.patience.timeout)
             before = self._recorder.before(connection, script.revision, direction)
             around = self._job.access if direction == "up" else None
             if around is not None:

@@ -89,7 +89,7 @@ def apply(
         JobFailed: the database does not have Ringfence's tables yet, the plan has obstacles (an account that is not
             managed, a missing table), a statement failed, or the nodes of a cluster disagree afterwards.
     """
-    tries = Patience.tries if backend.accounts is not None and backend.accounts.atomic else 1
+    tries = Patience.tries if backend.accounts is not None and backend.features.transactional_ddl else 1
     tried = 1
     while True:
         try:
@@ -97,7 +97,7 @@ def apply(
             return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, on_plan=shown)
         except JobFailed as failed:
             cause = failed.__cause__
-            if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.is_lock_conflict(cause):
+            if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.locks.is_conflict(cause):
                 raise
             if tried == tries:
                 raise JobFailed(f"{failed}{_in_the_way(backend)}") from cause
@@ -113,7 +113,7 @@ def _seen(plan: Plan) -> None:
 
 def _in_the_way(backend: Backend) -> str:
     with backend.engine().connect() as connection:
-        return "".join(f"\n  in the way: {one}" for one in backend.long_transactions(connection))
+        return "".join(f"\n  in the way: {one}" for one in backend.sessions.long_transactions(connection))
 
 
 def _apply(
@@ -153,7 +153,7 @@ def _apply(
         }
         journal = None
         # An unfinished apply of which no step is left gets a journal too, so that it is recorded as finished.
-        if (plan.steps or plan.unfinished is not None) and not backend.accounts.atomic:
+        if (plan.steps or plan.unfinished is not None) and not backend.features.transactional_ddl:
             journal = Journal(connection, len(plan.steps))
         run = _Run(connection, applied, journal, len(plan.steps))
         for step in plan.steps:
@@ -165,8 +165,8 @@ def _apply(
             journal.end()
         logins = {*plan.managed, *(account.login for account in deployment.accounts.values())}
         schemas = {p.schema for p in plan.declared if p.schema}
-        accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
-        wrong, unproven = accounts.compare_nodes(connection, sorted(logins), schemas)
+        accounts = backend.accounts.hosts.at_declared(connection, deployment.accounts.values())
+        wrong, unproven = backend.nodes.compare_accounts(connection, accounts, sorted(logins), schemas)
         applied.warnings += unproven
     if wrong:
         raise JobFailed("the nodes do not agree on what the accounts hold:\n  " + "\n  ".join(wrong))

@@ -72,11 +72,11 @@ def find_open_connections(
     leave = set(leave)
     logins = sorted({*keeps, *leave})
     found: dict[str, list[OpenConnections]] = {}
-    for one in accounts.open_connections(connection, logins) if logins else ():
+    for one in accounts.connections.open(connection, logins) if logins else ():
         found.setdefault(one.login, []).append(one)
     for login in logins:
         if login in found:
-            ends = accounts.how_to_end_connections(connection, login)
+            ends = accounts.connections.how_to_end(connection, login)
             resolution = f"Once it is applied, restart the service, or end them: {ends}"
             kept = tuple(dict.fromkeys(keeps.get(login, ())))
             yield RemainingConnections(login, tuple(found[login]), kept, login in leave, resolution)
@@ -102,10 +102,10 @@ def rights_kept(
         The rights, by login.
     """
     lost = set(change.revoke)
-    for there, logins in accounts.at_current_hosts(connection) if moved else ():
-        lost |= there.held_privileges(connection, sorted(moved & set(logins)), ())
+    for there, logins in accounts.hosts.at_current(connection) if moved else ():
+        lost |= there.privileges.held(connection, sorted(moved & set(logins)), ())
     found: KeptRights = {}
-    for bundle in bundles(p for p in lost if accounts.survives_revoke(p)):
+    for bundle in bundles(p for p in lost if accounts.privileges.survives_revoke(p)):
         verbs = ", ".join(verb.upper() for verb, _ in bundle.verbs)
         found.setdefault(bundle.login, []).append(_said(bundle.kind, bundle.schema, bundle.name, verbs))
     for one in exposures:

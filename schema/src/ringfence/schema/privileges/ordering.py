@@ -2,38 +2,38 @@
 
 from collections.abc import Iterator
 
-from ringfence.schema.engines.base import Accounts
+from ringfence.schema.features import Features
 from ringfence.schema.grants.difference import Batch, Bundle, Difference, batches, bundles
 
 
-def ordered_changes(accounts: Accounts, change: Difference) -> Iterator[tuple[str, Batch]]:
+def ordered_changes(features: Features, change: Difference) -> Iterator[tuple[str, Batch]]:
     """Yield the grants and revokes of a difference in the order in which they are sent.
 
     Where each statement commits by itself, new grants come before revokes, and privileges that a revoke removes along
     with its own are granted again immediately after it.
 
     Args:
-        accounts: the engine's accounts, which say whether an apply is one transaction.
+        features: those of the engine: whether an apply is one transaction, and whether a statement names many objects.
         change: the privileges to grant and to revoke.
 
     Yields:
         `grant` or `revoke`, and the batch.
     """
     again = {(b.login, b.kind, b.schema, b.name): b for b in bundles(change.regrant)}
-    grants = [("grant", batch) for batch in batches(change.grant, things=accounts.grants_many_objects)]
-    if not accounts.atomic:
+    grants = [("grant", batch) for batch in batches(change.grant, things=features.grants_many_objects)]
+    if not features.transactional_ddl:
         yield from grants
-    paired = [p for p in change.revoke if not accounts.atomic and p.place in again]
-    for batch in batches(set(change.revoke).difference(paired), things=accounts.grants_many_objects):
+    paired = [p for p in change.revoke if not features.transactional_ddl and p.place in again]
+    for batch in batches(set(change.revoke).difference(paired), things=features.grants_many_objects):
         yield "revoke", batch
     for bundle in bundles(paired):
         yield "revoke", _alone(bundle)
         if taken := again.pop((bundle.login, bundle.kind, bundle.schema, bundle.name), None):
             yield "grant", _alone(taken)
-    if accounts.atomic:
+    if features.transactional_ddl:
         yield from grants
         yield from (
-            ("grant", batch) for batch in batches(change.regrant, things=accounts.grants_many_objects)
+            ("grant", batch) for batch in batches(change.regrant, things=features.grants_many_objects)
         )
 
 

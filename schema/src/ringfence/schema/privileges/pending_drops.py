@@ -194,7 +194,7 @@ def kept_on_dropped_tables(
         )
         still[account.service] = replace(account, grants=grants)
     implied = (
-        accounts.declared_privileges(connection, replace(deployment, accounts=still)) if still else set()
+        accounts.privileges.declared(connection, replace(deployment, accounts=still)) if still else set()
     )
     return kept | {p for p in implied & set(held) if p.kind != "table"}
 

@@ -30,6 +30,7 @@ from ringfence.schema.privileges.pending_drops import (
 )
 from ringfence.schema.privileges.unmanaged_roles import refusals
 from ringfence.schema.revisions.modelled_columns import modelled_columns
+from ringfence.schema.sql.text import literal
 from ringfence.schema.state import apply_journal, releases
 from ringfence.schema.state.apply_journal import Unfinished
 
@@ -320,25 +321,27 @@ class _Planner:
         ahead: bool,
     ) -> None:
         self._connection = connection
-        self._accounts = accounts
         self._passwords = passwords
         self._deployment = deployment
         self._engine = backend.identity.engine
+        self._features = backend.features
         declared = list(deployment.accounts.values())
-        self._accounts = accounts = accounts.at_declared_hosts(connection, declared)
+        self._accounts = accounts = accounts.hosts.at_declared(connection, declared)
         logins = {account.login for account in declared}
         first = releases.account.name not in tables
         self._managed = {} if first else releases.accounts(connection)
-        self._existing = accounts.existing(connection, {*logins, *self._managed, *deployment.policy.removed})
+        self._existing = accounts.roles.existing(
+            connection, {*logins, *self._managed, *deployment.policy.removed}
+        )
         self.plan = plan = Plan(
             missing=[] if ahead else self._missing(backend),
             passwords_compared=passwords is not None,
             uninitialized=first,
         )
         plan.adopted = sorted(logins & set(self._existing) - set(self._managed)) if adopt else []
-        accounts.public_privileges = deployment.policy.public
-        functions, unknown = accounts.functions(connection, declared)
-        plan.declared = accounts.declared_privileges(connection, deployment) | functions
+        accounts.privileges.public = deployment.policy.public
+        functions, unknown = accounts.privileges.declared_functions(connection, declared)
+        plan.declared = accounts.privileges.declared(connection, deployment) | functions
         plan.managed = managed = [
             login for login in self._existing if login in self._managed or login in plan.adopted
         ]
@@ -348,20 +351,22 @@ class _Planner:
         # On some engines a grant on a table outlives the table: so look in the schemas of retired tables too.
         also = {schema or default for schema, _ in going.tables}
         also |= releases.schemas_retired(connection) if releases.retired.name in tables else set()
-        plan.held = accounts.held_privileges(connection, managed, schemas | also)
-        plan.notes = accounts.definer_objects(connection, managed)
-        fence = accounts.row_security(connection, deployment, managed, going)
+        plan.held = accounts.privileges.held(connection, managed, schemas | also)
+        plan.notes = accounts.inspection.definer_objects(connection, managed)
+        fence = accounts.row_security.compare(connection, deployment, managed, going)
         if going:
             self._keep(backend, RetainedPrivileges(going, default, fence.views))
         plan.change = difference(plan.declared, plan.held)
         if plan.adopted:
-            plan.adoption = adoption(accounts.effective(connection, deployment, plan.adopted, plan.declared))
-        exposed = accounts.exposures(connection, deployment, managed)
+            plan.adoption = adoption(
+                accounts.inspection.effective_rights(connection, deployment, plan.adopted, plan.declared)
+            )
+        exposed = accounts.inspection.exposures(connection, deployment, managed)
         plan.exposures = [one for one in exposed if not one.reported_elsewhere]
         plan.warnings = [str(one) for one in plan.exposures if one.repair is None and not one.refuses]
         self._origins(declared, default)
         self._stale = self._other_passwords(logins)
-        noted = accounts.record_hosts(connection, declared, self._managed)
+        noted = accounts.hosts.record(connection, declared, self._managed)
         plan.steps += steps_for("record", noted, Change("record of hosts", "another", "as declared"))
         # Before the passwords: the repair of an expired password renews the password that is stored then.
         plan.steps += self._repairs(after=False)
@@ -373,7 +378,7 @@ class _Planner:
         plan.steps += self._privileges(plan.change)
         plan.steps += steps_for("row-security", fence.after, _ROW_SECURITY)
         plan.steps += self._repairs(after=True)
-        moved, tied = accounts.drop_at_old_hosts(connection, self._managed)
+        moved, tied = accounts.hosts.drop_former(connection, self._managed)
         for login, statement in moved:
             plan.steps += steps_for("drop-old-host", [statement], replace(_MOVED, login=login), login)
         plan.steps += self._removals(leave := sorted(set(self._managed) - logins), prune=prune)
@@ -388,8 +393,8 @@ class _Planner:
                 for login in deployment.policy.removed
                 if login in self._existing and login not in self._managed
             ),
-            *accounts.owners(connection, logins),
-            *accounts.unrevocable(connection, plan.change),
+            *accounts.inspection.owned_objects(connection, logins),
+            *accounts.privileges.unrevocable(connection, plan.change),
             *fence.obstacles,
             *(str(one) for one in plan.exposures if one.repair is None and one.refuses),
         ]
@@ -426,14 +431,17 @@ class _Planner:
 
     def _record(self, row: Row, service: str | None, state: str) -> Step:
         """Return the step that records an account: a new row with its service, or the state of a known one."""
-        table, literal, login = releases.account.name, self._accounts.literal, row.login
+        table, login = releases.account.name, row.login
         if service is None:
             values: tuple[str, ...] = (state, login)
             sql = f"UPDATE {table} SET state = %s WHERE login = %s"  # noqa: S608 - only the name of our own table is put in
         else:
             sql = f"INSERT INTO {table} (login, service, state) VALUES (%s, %s, %s)"  # noqa: S608 - only the name of our own table is put in
             values = (login, service, state)
-        return Step("record", login, Statement(sql, values, sql % tuple(map(literal, values))), (row,))
+        return Step("record", login, Statement(sql, values, sql % tuple(map(self._literal, values))), (row,))
+
+    def _literal(self, value: str) -> str:
+        return literal(value, backslash_escapes=self._features.backslash_escapes)
 
     def _account(self, account: Account) -> Iterator[Step]:
         """Yield the steps that record, create or unlock the account and set its password."""
@@ -452,13 +460,13 @@ class _Planner:
             yield self._record(row, None, ACTIVE)
         password = None if self._passwords is None else self._passwords[login]
         if there is None:
-            yield Step("create", login, self._accounts.create(login, password), (row,))
+            yield Step("create", login, self._accounts.roles.create(login, password), (row,))
             return
         if not there.enabled:
-            yield Step("unlock", login, self._accounts.enable(login, enabled=True), (row,))
+            yield Step("unlock", login, self._accounts.roles.enable(login, enabled=True), (row,))
         if password is not None and login in self._stale:
             changed = Row.of(Change("password", "another", "the one given", login, origin))
-            yield Step("password", login, self._accounts.set_password(login, password), (changed,))
+            yield Step("password", login, self._accounts.roles.set_password(login, password), (changed,))
 
     def _other_passwords(self, logins: Iterable[str]) -> set[str]:
         """Return the existing accounts whose password differs from the given one, with one lookup for all."""
@@ -466,19 +474,21 @@ class _Planner:
         known = {login: given[login] for login in logins if given and login in self._existing}
         if not known:
             return set()
-        compared = self._accounts.other_passwords(self._connection, known)
+        compared = self._accounts.roles.compare_passwords(self._connection, known)
         self.plan.warnings += compared.unknown
         return compared.other
 
     def _limits(self, declared: Iterable[Account]) -> Iterator[Step]:
         """Yield the steps that set the server's limits of each login, such as its number of connections."""
-        held = self._accounts.limits(self._connection, list(self._existing))
+        held = self._accounts.settings.changed(self._connection, list(self._existing))
         for account in declared:
             has, should = held.get(account.login, {}), dict(account.limits)
             for word in sorted({*has, *should}):
-                left = word not in should and word.lower().startswith(self._accounts.audit_prefixes)
+                left = word not in should and word.lower().startswith(self._features.audit_settings)
                 if has.get(word) != should.get(word) and not left:
-                    statement = self._accounts.limit(self._connection, account.login, word, should.get(word))
+                    statement = self._accounts.settings.set(
+                        self._connection, account.login, word, should.get(word)
+                    )
                     before, after = has.get(word, "-"), should.get(word, "-")
                     change = Change(f"limit {word}", before, after, account.login, str(account.origin))
                     yield Step("limit", account.login, statement, (Row.of(change),))
@@ -488,12 +498,12 @@ class _Planner:
 
         These steps come after the revokes, and an account is locked before it is dropped.
         """
-        ties = self._accounts.drop_obstacles(self._connection, logins) if logins and prune else {}
+        ties = self._accounts.roles.drop_obstacles(self._connection, logins) if logins and prune else {}
         for login in logins:
             there = self._existing.get(login)
             if there is not None and (there.enabled or self._managed[login] != LOCKED):
                 row = Row.of(Change("account", ACTIVE, LOCKED, login), "locked")
-                yield Step("lock", login, self._accounts.enable(login, enabled=False), (row,))
+                yield Step("lock", login, self._accounts.roles.enable(login, enabled=False), (row,))
                 yield self._record(row, None, LOCKED)
             if not prune:
                 continue
@@ -502,11 +512,11 @@ class _Planner:
                 continue
             row = Row.of(Change("account", LOCKED, "-", login), "dropped")
             if there is not None:
-                yield Step("drop", login, self._accounts.drop(login), (row,))
+                yield Step("drop", login, self._accounts.roles.drop(login), (row,))
             table = releases.account.name
             sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - only the name of our own table is put in
-            yield Step("record", login, Statement(sql, (login,), sql % self._accounts.literal(login)), (row,))
-            for statement in self._accounts.forget_hosts(self._connection, login):
+            yield Step("record", login, Statement(sql, (login,), sql % self._literal(login)), (row,))
+            for statement in self._accounts.hosts.forget(self._connection, login):
                 yield Step("record", login, statement, (row,))
 
     def _open_connections(self, leave: list[str], moved: set[str]) -> None:
@@ -518,11 +528,11 @@ class _Planner:
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
         """Yield the steps that grant and revoke."""
-        for kind, batch in ordered_changes(self._accounts, change):
+        for kind, batch in ordered_changes(self._features, change):
             yield self._right(kind, batch)
 
     def _right(self, kind: str, batch: Batch) -> Step:
-        make = self._accounts.grant if kind == "grant" else self._accounts.revoke
+        make = self._accounts.privileges.grant if kind == "grant" else self._accounts.privileges.revoke
         keys = [
             (login, batch.kind, schema, name, verb)
             for login in batch.logins

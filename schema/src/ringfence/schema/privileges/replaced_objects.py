@@ -87,7 +87,7 @@ def replaced_since_last_job(connection: sa.Connection, backend: Backend) -> list
         return []
     names = {Name(*json.loads(row["object"])): row["digest"] for row in known}
     schemas = {name.schema or None for name in names}
-    present = _digests(backend.catalog.definitions(connection, schemas))
+    present = _digests(backend.introspection.catalog.definitions(connection, schemas))
     return [
         ReplacedObject(name, missing=name not in present)
         for name, digest in sorted(names.items())
@@ -161,7 +161,7 @@ def _standing(connection: sa.Connection, backend: Backend, deployment: Deploymen
     plainly = {(kind, schema.lower(), name.lower()) for kind, schema, name in reached}
     return {
         name: digest
-        for name, digest in _digests(backend.catalog.definitions(connection, schemas)).items()
+        for name, digest in _digests(backend.introspection.catalog.definitions(connection, schemas)).items()
         if not name.name.startswith(releases.PREFIX)
         and ((name.kind, name.schema.lower(), _plain(name).lower()) in plainly or _made(owned, name))
         and not any(each.created_object(name) for each in made)
@@ -229,7 +229,7 @@ def _revisions(connection: sa.Connection) -> str:
 
 def _version(connection: sa.Connection, backend: Backend) -> str:
     """Return what digests depend on besides the definitions: our format, the engine, and the server's spelling."""
-    return f"{FORMAT} {backend.identity.engine} {backend.catalog.spelled_by(connection)}"[:255]
+    return f"{FORMAT} {backend.identity.engine} {backend.introspection.catalog.spelled_by(connection)}"[:255]
 
 
 _KINDS_OF_MODELS = frozenset({"view", "function", "trigger"})

@@ -54,7 +54,7 @@ def plan_access(
 
     def read() -> tuple[Findings, Plan]:
         with backend.engine().connect() as connection:
-            found = backend.preflight(connection, deployment)
+            found = backend.checks.admin(connection, deployment)
             try:
                 return found, make_plan(connection, backend, deployment, secrets, adopt=adopt, prune=prune)
             except sa.exc.DBAPIError as error:
@@ -112,7 +112,7 @@ def apply_access(
 
     def read() -> Findings:
         with backend.engine().connect() as connection:
-            return backend.preflight(connection, deployment)
+            return backend.checks.admin(connection, deployment)
 
     found = undisturbed(read)
     errors = found.errors or [str(one) for one in replaced_objects(backend, deployment)]
@@ -124,7 +124,7 @@ def apply_access(
             deployment.accounts.values(), env, deployment.policy.passwords, deployment.root
         )
         refuse_weak(deployment, secrets, backend.settings.secret(), env, allow=allow_weak)
-    with backend.lock(patience=backend.settings.ready_timeout, say=say) as lock:
+    with backend.locks.hold(patience=backend.settings.ready_timeout, say=say) as lock:
         lock.check()
         applied = apply(backend, deployment, secrets, adopt=adopt, prune=prune, say=say, on_plan=on_plan)
     applied.warnings[:0] = found.warnings

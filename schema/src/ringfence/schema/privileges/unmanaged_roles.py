@@ -37,11 +37,13 @@ def blocking_logins(
         return []
     declared = list(deployment.accounts.values())
     if sa.inspect(connection).has_table(releases.account.name):
-        accounts, ours = accounts.at_declared_hosts(connection, declared), set(releases.accounts(connection))
-    existing = accounts.existing(connection, {account.login for account in declared})
+        accounts, ours = accounts.hosts.at_declared(connection, declared), set(releases.accounts(connection))
+    existing = accounts.roles.existing(connection, {account.login for account in declared})
     found = list(refusals(declared, existing, ours, adopt=adopt))
     managed = [login for login in existing if login in ours or adopt]
-    exposed = accounts.at_declared_hosts(connection, declared).exposures(connection, deployment, managed)
+    exposed = accounts.hosts.at_declared(connection, declared).inspection.exposures(
+        connection, deployment, managed
+    )
     return found + [
         str(one)
         for one in exposed

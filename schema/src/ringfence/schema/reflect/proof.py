@@ -43,7 +43,7 @@ def differences(
     made = [table for each in (*others, metadata) for table in each.tables.values() if not is_view(table)]
     tables = {str(table.key): table for table in made}
     try:
-        wanted = backend.catalog.reference(connection, Models((*others, metadata), tables))
+        wanted = backend.introspection.catalog.reference(connection, Models((*others, metadata), tables))
     except JobFailed as error:
         return [str(error)]
     keys = {each.key for each in written if each.kind == "table"}

@@ -43,8 +43,8 @@ def reflect(
         The text of the file, its content, and what it leaves out or would create differently.
     """
     found = Reflected()
-    snapshot = backend.catalog.read(connection, {None, *schemas})
-    translator = backend.translator(connection)
+    snapshot = backend.introspection.catalog.read(connection, {None, *schemas})
+    translator = backend.introspection.translator(connection)
     translator.prepare(connection, snapshot.items)
     tables = []
     for each in _missing(snapshot, "table", deployment):

@@ -25,8 +25,8 @@ def modelled_columns(
         str(table.name) for table in deployment.tables.values() if table.schema and table.schema == default
     }
     if not explicit:
-        return backend.columns(connection)
+        return backend.introspection.columns(connection)
     return frozenset(
         (default if schema is None and table in explicit else schema, table, column)
-        for schema, table, column in backend.columns(connection)
+        for schema, table, column in backend.introspection.columns(connection)
     )

@@ -63,7 +63,7 @@ def routines(backend: Backend) -> list[str]:
         backend: the engine and the database.
     """
     with backend.engine().connect() as connection:
-        return backend.drop_standalone_objects(connection)
+        return backend.ddl.drop_standalone_objects(connection)
 
 
 def _outside_references(backend: Backend, schemas: Collection[str | None]) -> set[str]:

@@ -34,6 +34,12 @@ def identifier(dialect: sa.Dialect, *path: str | None) -> str:
     return single_percents(".".join(quote(part) for part in path if part), dialect)
 
 
-def literal(text: str) -> str:
-    """Return a text as a literal of standard SQL."""
-    return "'" + text.replace("'", "''") + "'"
+def literal(text: str, *, backslash_escapes: bool = False) -> str:
+    """Return a text as a literal of standard SQL.
+
+    Args:
+        text: The text.
+        backslash_escapes: Whether the server reads a backslash in it as an escape, as MySQL and MariaDB do.
+    """
+    escaped = text.replace("\\", "\\\\") if backslash_escapes else text
+    return "'" + escaped.replace("'", "''") + "'"

@@ -99,7 +99,7 @@ def prove(
         one_head(deployment, scripts_of(deployment))
         try:
             with (
-                backend.lock(patience=_LOCK_TIMEOUT, say=say) as held,
+                backend.locks.hold(patience=_LOCK_TIMEOUT, say=say) as held,
                 AlembicRun(deployment, backend, held).current() as config,
             ):
                 prover = _Prover(deployment, backend, config, mirrors, say)

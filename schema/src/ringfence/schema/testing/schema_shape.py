@@ -25,7 +25,9 @@ def shape(backend: Backend, deployment: Deployment) -> Snapshot:
     """
     models = models_of(deployment.metadata, dict(deployment.tables))
     with backend.engine().connect() as connection:
-        return backend.catalog.read(connection, backend.catalog.schemas(connection, models))
+        return backend.introspection.catalog.read(
+            connection, backend.introspection.catalog.schemas(connection, models)
+        )
 
 
 def difference(

@@ -105,9 +105,9 @@ def ddl_attempts(
     of_ours = [
         (key, _relations(table, "delete", database)[1])
         for key, table in deployment.tables.items()
-        if not is_view(table) and (kind.transactional_ddl or key in given)
+        if not is_view(table) and (kind.features.transactional_ddl or key in given)
     ]
-    for what, on, sql in kind.ddl_attempts(of_ours, database.backend.quote_name(READABLE[0])):
+    for what, on, sql in kind.ddl.attempts(of_ours, database.backend.quote_name(READABLE[0])):
         yield Attempt(what, on or "the schema", None, sql, expected=False)
 
 

@@ -72,8 +72,8 @@ def plan_to_compare(
     if backend.accounts is None:
         return None
     plan = make_plan(connection, backend, deployment, None)
-    accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
-    tied = frozenset(accounts.unrevocable(connection, plan.change))
+    accounts = backend.accounts.hosts.at_declared(connection, deployment.accounts.values())
+    tied = frozenset(accounts.privileges.unrevocable(connection, plan.change))
     default = sa.inspect(connection).default_schema_name or ""
     return ComparablePlan(plan, default, backend.identity.engine, tied)
 

@@ -190,17 +190,18 @@ def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
     if accounts is not None and report.revision is not None:
         logins = [account.login for account in deployment.accounts.values()]
         with backend.engine().connect() as connection:
-            accounts = accounts.at_declared_hosts(connection, deployment.accounts.values())
-            schemas = {p.schema for p in accounts.declared_privileges(connection, deployment) if p.schema}
-            held = accounts.held_privileges(connection, logins, schemas)
-            fence = accounts.row_security(
+            accounts = accounts.hosts.at_declared(connection, deployment.accounts.values())
+            schemas = {p.schema for p in accounts.privileges.declared(connection, deployment) if p.schema}
+            held = accounts.privileges.held(connection, logins, schemas)
+            fence = accounts.row_security.compare(
                 connection, replace(deployment, accounts={}), logins, NO_PENDING_DROPS
             )
             statements = [
-                accounts.revoke(batch) for batch in batches(held, things=accounts.grants_many_objects)
+                accounts.privileges.revoke(batch)
+                for batch in batches(held, things=backend.features.grants_many_objects)
             ]
             statements += [*fence.before, *fence.after]
-            statements += [accounts.drop(login) for login in report.access.created]
+            statements += [accounts.roles.drop(login) for login in report.access.created]
             for statement in statements:
                 connection.exec_driver_sql(statement.sql, statement.parameters)
             connection.commit()

@@ -95,9 +95,9 @@ def _add_exposures(
     declared = {account.login: account.service for account in deployment.accounts.values()}
     exposed = replaced_objects(backend, deployment)
     if backend.accounts is not None:
-        accounts = backend.accounts.at_declared_hosts(connection, deployment.accounts.values())
-        existing = list(accounts.existing(connection, declared))
-        exposed = [*accounts.exposures(connection, deployment, existing), *exposed]
+        accounts = backend.accounts.hosts.at_declared(connection, deployment.accounts.values())
+        existing = list(accounts.roles.existing(connection, declared))
+        exposed = [*accounts.inspection.exposures(connection, deployment, existing), *exposed]
     for one in exposed:
         if one.login in declared and one.login not in chosen:
             continue

@@ -79,7 +79,7 @@ class Unmodelled:
         inspector = sa.inspect(connection)
         going = pending_drops(connection, backend, deployment)
         self._there: dict[tuple[str | None, str], set[str]] = {}
-        for schema, table, column in backend.columns(connection):
+        for schema, table, column in backend.introspection.columns(connection):
             self._there.setdefault((schema, table), set()).add(str(column))
         self.columns: list[UnmodelledColumn] = []
         for key, model in deployment.tables.items():
@@ -102,9 +102,9 @@ class Unmodelled:
         self._held: set[tuple[str, str, str, str, str]] = set()
         if self._tables and backend.accounts is not None:
             declared = deployment.accounts.values()
-            accounts = backend.accounts.at_declared_hosts(connection, declared)
+            accounts = backend.accounts.hosts.at_declared(connection, declared)
             schemas = {schema or self._default for schema, _ in self._tables}
-            held = accounts.held_privileges(connection, [account.login for account in declared], schemas)
+            held = accounts.privileges.held(connection, [account.login for account in declared], schemas)
             self._held = {(p.login, p.schema, p.name, p.verb, p.column) for p in held if p.kind == "table"}
 
     def dropped_table_attempts(self, account: Account) -> Iterator[DroppedTableAttempt]:

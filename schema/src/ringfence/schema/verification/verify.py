@@ -105,11 +105,11 @@ def _verify_account(
             if seen.unmodelled is not None:
                 prover.prove(unmodelled_attempts(seen.unmodelled, account, database))
             kind = offline(own, deployment.engines)
-            together = prover.prove_together if kind.transactional_ddl else prover.prove
+            together = prover.prove_together if kind.features.transactional_ddl else prover.prove
             together(ddl_attempts(deployment, account, database, kind))
             if seen.admin is not None:
                 with seen.admin.connect() as connection:
-                    lasting = kind.without_rollback(connection)
+                    lasting = kind.introspection.tables_without_rollback(connection)
                     rolled = without_nontransactional_tables(account, lasting, proof)
                     prove_inserts(database, rolled, deployment, connection, proof)
                     rows = RowProver(database, rolled, deployment, connection, proof.warnings.append)

@@ -1,6 +1,6 @@
 """Comparison of the nodes of a Galera cluster: no node knows whether the others could apply what it applied."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.runtime.settings import Host
-from ringfence.schema.engines.base import Findings, OpenConnections
-from ringfence.schema.engines.mariadb.server import MariaDBAccounts
+from ringfence.schema.engines.base import Accounts, Findings, OpenConnections
+from ringfence.schema.engines.galera.schema_shape import Events, schema_items
+from ringfence.schema.engines.mariadb.server import MariaDBAccounts, MariaDBConnections, MariaDBRowSecurity
+from ringfence.schema.engines.mysql.checks import FamilyChecks
 from ringfence.schema.grants.difference import Privilege
 
 if TYPE_CHECKING:
@@ -21,10 +23,66 @@ _SYNCED = "4"
 
 
 class GaleraAccounts(MariaDBAccounts):
-    """Accounts of a cluster: each statement is replicated to every node, and its effect is checked on every node."""
+    """Accounts of a cluster: each statement is replicated to every node."""
 
-    def compare_nodes(
-        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    def _connections(self) -> "GaleraConnections":
+        return GaleraConnections(self)
+
+
+class GaleraConnections(MariaDBConnections):
+    """The open connections of accounts on all nodes."""
+
+    def open(self, connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
+        """Return the open connections of the logins on all nodes, of which each knows only its own.
+
+        A node that does not answer is left out: connections to it do not work either.
+        """
+        logins, seen = tuple(logins), set[str | None]()
+        found: list[OpenConnections] = []
+        for host in _hosts(self._accounts.backend, connection):
+            with (
+                suppress(sa.exc.OperationalError),
+                closing(self._accounts.backend.at(host).engine().connect()) as node,
+            ):
+                name = _status(node, "wsrep_gcomm_uuid")
+                here = [] if name in seen else super().open(node, logins)
+                found += [replace(one, node=f"{host.host}:{host.port}") for one in here]
+                seen.add(name)
+        return found
+
+    def how_to_end(self, connection: sa.Connection, login: str) -> str:
+        """Return how to end the connections of a login on each node."""
+        return f"on each node: {super().how_to_end(connection, login)}"
+
+
+class GaleraNodes:
+    """The nodes of a cluster, whose schemas and accounts are compared.
+
+    Args:
+        backend: its settings name the hosts.
+    """
+
+    def __init__(self, backend: "MySQLFamily") -> None:
+        self._backend = backend
+
+    def compare_schemas(
+        self, connection: sa.Connection, schemas: Collection[str | None]
+    ) -> tuple[list[str], list[str]]:
+        """Compare the schema of the other nodes with that of the connection's node.
+
+        No node knows whether the others could apply what it applied.
+        """
+        events = Events()
+
+        def state(node: sa.Connection) -> set[str]:
+            events.add(node, schemas)
+            return schema_items(node, schemas)
+
+        wrong, unproven = compare(self._backend, connection, state)
+        return wrong + ([] if unproven else events.wrong()), unproven
+
+    def compare_accounts(
+        self, connection: sa.Connection, accounts: Accounts, logins: Iterable[str], schemas: Iterable[str]
     ) -> tuple[list[str], list[str]]:
         """Compare the accounts and row security of the other nodes with those of the connection's node.
 
@@ -32,40 +90,28 @@ class GaleraAccounts(MariaDBAccounts):
         """
         logins, schemas = tuple(logins), tuple(schemas)
         return compare(
-            self.backend, connection, lambda node: set(map(str, self._state(node, logins, schemas)))
+            self._backend, connection, lambda node: set(map(str, _state(node, accounts, logins, schemas)))
         )
 
-    def open_connections(self, connection: sa.Connection, logins: Iterable[str]) -> list[OpenConnections]:
-        """Return the open connections of the logins on all nodes, of which each knows only its own.
 
-        A node that does not answer is left out: connections to it do not work either.
-        """
-        logins, seen = tuple(logins), set[str | None]()
-        found: list[OpenConnections] = []
-        for host in _hosts(self.backend, connection):
-            with (
-                suppress(sa.exc.OperationalError),
-                closing(_at(self.backend, host).engine().connect()) as node,
-            ):
-                name = _status(node, "wsrep_gcomm_uuid")
-                here = [] if name in seen else super().open_connections(node, logins)
-                found += [replace(one, node=f"{host.host}:{host.port}") for one in here]
-                seen.add(name)
-        return found
+class GaleraChecks(FamilyChecks):
+    """The checks of one database of a cluster."""
 
-    def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
-        """Return how to end the connections of a login on each node."""
-        return f"on each node: {super().how_to_end_connections(connection, login)}"
+    def environment(self, connection: sa.Connection) -> Findings:
+        """Return what may hinder a migration: the state of the node's sessions, and that of the cluster."""
+        found, cluster = super().environment(connection), cluster_findings(connection)
+        return Findings(found.errors + cluster.errors, found.warnings + cluster.warnings)
 
-    def _state(
-        self, connection: sa.Connection, logins: tuple[str, ...], schemas: tuple[str, ...]
-    ) -> set[Privilege | str]:
-        """Return the privileges of the accounts, whether these are locked, and the objects of row security."""
-        accounts = self.existing(connection, logins).values()
-        enabled = {f"the account {a.login}{'' if a.enabled else ', locked'}" for a in accounts}
-        fence = self.row_security_planner.stored_digests(connection, {*schemas, self.database(connection)})
-        told = {f"the {kind} {schema}.{name} ({made[:8]})" for (kind, schema, name), made in fence.items()}
-        return {*self.held_privileges(connection, logins, schemas), *enabled, *told}
+
+def _state(
+    connection: sa.Connection, accounts: Accounts, logins: tuple[str, ...], schemas: tuple[str, ...]
+) -> set[Privilege | str]:
+    """Return the privileges of the accounts, whether these are locked, and the objects of row security."""
+    existing = accounts.roles.existing(connection, logins).values()
+    enabled = {f"the account {a.login}{'' if a.enabled else ', locked'}" for a in existing}
+    digests = MariaDBRowSecurity.stored_digests(connection, {*schemas, MariaDBAccounts.database(connection)})
+    objects = {f"the {kind} {schema}.{name} ({made[:8]})" for (kind, schema, name), made in digests.items()}
+    return {*accounts.privileges.held(connection, logins, schemas), *enabled, *objects}
 
 
 def compare(
@@ -86,7 +132,7 @@ def compare(
     wrong, unproven = [], []
     for host in _hosts(backend, connection):
         try:
-            with closing(_at(backend, host).engine().connect()) as other:
+            with closing(backend.at(host).engine().connect()) as other:
                 name = _status(other, "wsrep_gcomm_uuid")
                 there = here if name in compared else state(other)
                 compared.add(name)
@@ -139,10 +185,6 @@ def _hosts(backend: "MySQLFamily", connection: sa.Connection) -> Iterator[Host]:
         if colon and name and port.isdigit() and int(port):
             told.setdefault(Host(name.strip("[]"), int(port)))
     yield from told
-
-
-def _at(backend: "MySQLFamily", host: Host) -> "MySQLFamily":
-    return type(backend)(replace(backend.settings, hosts=(host,)), backend.identity)
 
 
 def _status(connection: sa.Connection, name: str) -> str | None:

@@ -4,18 +4,21 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pymysql
 import sqlalchemy as sa
 
 from ringfence.runtime.errors import NotReady
-from ringfence.schema.engines.base import Findings, HeldLock
-from ringfence.schema.engines.galera.nodes import GaleraAccounts, cluster_findings, compare
-from ringfence.schema.engines.galera.schema_shape import Events, schema_items
+from ringfence.runtime.settings import Settings
+from ringfence.schema.engines.base import HeldLock, Identity
+from ringfence.schema.engines.galera.nodes import GaleraAccounts, GaleraChecks, GaleraNodes
 from ringfence.schema.engines.mariadb.server import MariaDB
+from ringfence.schema.engines.mysql.family import MySQLFamily
+from ringfence.schema.engines.mysql.sessions import FamilyLocks
 from ringfence.schema.errors import LockLost
+from ringfence.schema.features.galera import FEATURES
 from ringfence.schema.text import Say
 
 _BEAT = 1.0  # seconds between two renewals by the holder
@@ -40,6 +43,14 @@ class Galera(MariaDB):
         "SET SESSION wsrep_sync_wait = 7",
     )
 
+    features = FEATURES
+
+    def __init__(self, settings: Settings, identity: Identity) -> None:
+        super().__init__(settings, identity)
+        self.checks = GaleraChecks(self)
+        self.locks = GaleraLocks(self)
+        self.nodes = GaleraNodes(self)
+
     def _accounts(self) -> GaleraAccounts:
         return GaleraAccounts(self)
 
@@ -56,29 +67,12 @@ class Galera(MariaDB):
             raise pymysql.err.OperationalError(1047, f"this node is not synced (state {row and row[1]})")
         super()._prepare(connection, migrating=migrating)
 
-    def check_environment(self, connection: sa.Connection) -> Findings:
-        """Return what may hinder a migration: the state of the node's sessions, and that of the cluster."""
-        found, cluster = super().check_environment(connection), cluster_findings(connection)
-        return Findings(found.errors + cluster.errors, found.warnings + cluster.warnings)
 
-    def compare_nodes(
-        self, connection: sa.Connection, schemas: Collection[str | None]
-    ) -> tuple[list[str], list[str]]:
-        """Compare the schema of the other nodes with that of the connection's node.
-
-        No node knows whether the others could apply what it applied.
-        """
-        events = Events()
-
-        def state(node: sa.Connection) -> set[str]:
-            events.add(node, schemas)
-            return schema_items(node, schemas)
-
-        wrong, unproven = compare(self, connection, state)
-        return wrong + ([] if unproven else events.wrong()), unproven
+class GaleraLocks(FamilyLocks):
+    """The job's lease, and the timeouts of locks."""
 
     @contextlib.contextmanager
-    def lock(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
+    def hold(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
         """Hold the job's lease, which a thread renews; one that was not renewed for `_STALE` seconds is taken over.
 
         Args:
@@ -91,9 +85,9 @@ class Galera(MariaDB):
         Raises:
             NotReady: another job held the lease for longer than that.
         """
-        engine = self.engine().execution_options(isolation_level="AUTOCOMMIT")
-        lease = _Lease(self, engine)
-        lease.acquire(patience, say, str(self.settings))
+        engine = self._backend.engine().execution_options(isolation_level="AUTOCOMMIT")
+        lease = _Lease(self._backend, engine)
+        lease.acquire(patience, say, str(self._backend.settings))
         beating = threading.Thread(target=lease.renew, name="ringfence-lease", daemon=True)
         beating.start()
         try:
@@ -107,7 +101,7 @@ class Galera(MariaDB):
 class _Lease:
     """The row of the table ringfence_lease that stands for the job's lock."""
 
-    def __init__(self, backend: Galera, engine: sa.Engine) -> None:
+    def __init__(self, backend: MySQLFamily, engine: sa.Engine) -> None:
         self._backend = backend
         self._engine = engine
         self._holder = secrets.token_hex(16)
@@ -130,7 +124,7 @@ class _Lease:
         deadline = time.monotonic() + patience
         seen: tuple[str | None, int] | None = None
         since = time.monotonic()
-        told = False
+        announced = False
         with self._engine.connect() as connection:
             if not sa.inspect(connection).has_table("ringfence_lease"):
                 connection.exec_driver_sql(_TABLE)
@@ -155,9 +149,9 @@ class _Lease:
                 if stale and holder is not None:
                     say(f"the job that held the lock has not been heard of for {_STALE:g} s; taking it over")
                 return
-            if not told:
+            if not announced:
                 say("another job holds the lock of this database; waiting for it")
-                told = True
+                announced = True
             if time.monotonic() > deadline:
                 raise NotReady(
                     f"another job has held the lock of {where} for {patience:g} s; it renews the row in"
@@ -172,7 +166,7 @@ class _Lease:
         Raises:
             LockLost: another job took the lease over.
         """
-        session = self._backend.session_of(connection)
+        session = self._backend.sessions.identifier(connection)
         sql = "UPDATE ringfence_lease SET session = %s WHERE name = 'job' AND holder = %s"
         while not self._send(sql, session, self._holder):
             self.check()
@@ -184,7 +178,7 @@ class _Lease:
             sql = "SELECT session FROM ringfence_lease WHERE name = 'job'"
             session = connection.exec_driver_sql(sql).scalar()
         if session:
-            self._backend.end(session)
+            self._backend.sessions.end(session)
 
     def renew(self) -> None:
         """Renew the lease until `stop` is set.

@@ -7,15 +7,16 @@ import sqlalchemy as sa
 
 from ringfence.runtime.settings import Secret
 from ringfence.schema.engines.base import Exposure, Statement
+from ringfence.schema.engines.mysql.accounts import FamilyAccounts, FamilyConnections, FamilyInspection
 from ringfence.schema.engines.mysql.effective_rights import EffectiveRightsReader, MariaDBEffectiveRights
 from ringfence.schema.engines.mysql.exposures.account_state import AccountState
 from ringfence.schema.engines.mysql.exposures.public import public
 from ringfence.schema.engines.mysql.family import MySQLFamily
 from ringfence.schema.engines.mysql.introspection import MariaDBCatalog, MySQLCatalog
-from ringfence.schema.engines.mysql.privileges import drawn_sequences
+from ringfence.schema.engines.mysql.privileges import FamilyPrivileges, drawn_sequences
 from ringfence.schema.engines.mysql.quoting import literal, quoted
-from ringfence.schema.engines.mysql.roles import FamilyAccounts
 from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner
+from ringfence.schema.features.mariadb import FEATURES
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.grants.passwords import mariadb_hash
 from ringfence.schema.manifest.model import Grant
@@ -41,6 +42,82 @@ class MariaDBRowSecurity(RowSecurityPlanner):
         "CONCAT_WS(CHAR(10), DTD_IDENTIFIER, SECURITY_TYPE, IS_DETERMINISTIC, COALESCE(ROUTINE_DEFINITION, ''))"
     )
     no_login_clause: ClassVar[str] = "IDENTIFIED VIA mysql_native_password USING 'invalid' ACCOUNT LOCK"
+
+
+class MariaDBPrivileges(FamilyPrivileges):
+    """Privileges on MariaDB, where inserts also require privileges on sequences."""
+
+    def declared(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+        """Return the privileges of the family, and those on the sequences that inserts draw from.
+
+        A sequence requires INSERT and SELECT of the account that inserts. This is so too where a column's default draws
+        from it, whether or not the INSERT gives a value, and whether or not it goes through a view.
+        """
+        found = super().declared(connection, deployment)
+        default = self._accounts.database(connection)
+        drawn = {
+            (account.login, str(sequence.schema or default), str(sequence.name))
+            for account, _, sequence in sequence_uses(deployment.accounts.values(), deployment.tables)
+        }
+        inserts = [
+            (account.login, (grant.schema or default, grant.table))
+            for account in deployment.accounts.values()
+            for grant in account.grants
+            if grant.verb == "insert"
+        ]
+        schemas = tuple({schema for _, (schema, _) in inserts}) or ("\0",)
+        for schema, table, text in connection.exec_driver_sql(_DRAWING, {"schemas": schemas}):
+            drawn |= {
+                (login, *sequence)
+                for login, place in inserts
+                if place == (schema, table)
+                for sequence in drawn_sequences(text)
+            }
+        return found | {
+            Privilege(login, "table", schema, name, verb)
+            for login, schema, name in drawn
+            for verb in ("insert", "select")
+        }
+
+
+class MariaDBInspection(FamilyInspection):
+    """What accounts of MariaDB can do beside the privileges that they hold by name."""
+
+    def exposures(
+        self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
+    ) -> list[Exposure]:
+        """Return the family's exposures, and those by column defaults that draw from a sequence.
+
+        The latter concern accounts that may only insert into the table. They are read from the database, because the
+        models say nothing of such a default.
+        """
+        found = super().exposures(connection, deployment, logins)
+        default = self._accounts.database(connection)
+        blind: dict[tuple[str, str], list[tuple[str, Grant]]] = {}
+        for account in deployment.accounts.values():
+            reads = {grant.key for grant in account.grants if grant.verb == "select"}
+            for grant in account.grants:
+                if grant.verb == "insert" and grant.key not in reads:
+                    place = (grant.schema or default, grant.table)
+                    blind.setdefault(place, []).append((account.login, grant))
+        schemas = tuple({schema for schema, _ in blind}) or ("\0",)
+        for schema, table, text in connection.exec_driver_sql(_DRAWING, {"schemas": schemas}):
+            for login, grant in blind.get((schema, table), ()):
+                says = (
+                    f"{grant.origin}: {login} only inserts into {grant.key}, where a default draws ({text}): that takes"
+                    " the right to read the sequence and to set it back"
+                )
+                resolution = "give it select on the table too, or take that default away"
+                found.append(Exposure("sequence", login, says, resolution=resolution, refuses=True))
+        return found
+
+
+class MariaDBConnections(FamilyConnections):
+    """The open connections of accounts of MariaDB."""
+
+    def how_to_end(self, connection: sa.Connection, login: str) -> str:
+        """Return the statement that ends all connections of a login."""
+        return f"KILL USER {literal(login)}"
 
 
 class MariaDBAccounts(FamilyAccounts):
@@ -72,69 +149,14 @@ class MariaDBAccounts(FamilyAccounts):
         FROM counted
     """
 
-    def declared_privileges(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
-        """Return the privileges of the family, and those on the sequences that inserts draw from.
+    def _privileges(self) -> MariaDBPrivileges:
+        return MariaDBPrivileges(self)
 
-        A sequence requires INSERT and SELECT of the account that inserts. This is so too where a column's default draws
-        from it, whether or not the INSERT gives a value, and whether or not it goes through a view.
-        """
-        found = super().declared_privileges(connection, deployment)
-        default = self.database(connection)
-        drawn = {
-            (account.login, str(sequence.schema or default), str(sequence.name))
-            for account, _, sequence in sequence_uses(deployment.accounts.values(), deployment.tables)
-        }
-        inserts = [
-            (account.login, (grant.schema or default, grant.table))
-            for account in deployment.accounts.values()
-            for grant in account.grants
-            if grant.verb == "insert"
-        ]
-        schemas = tuple({schema for _, (schema, _) in inserts}) or ("\0",)
-        for schema, table, text in connection.exec_driver_sql(_DRAWING, {"schemas": schemas}):
-            drawn |= {
-                (login, *sequence)
-                for login, place in inserts
-                if place == (schema, table)
-                for sequence in drawn_sequences(text)
-            }
-        return found | {
-            Privilege(login, "table", schema, name, verb)
-            for login, schema, name in drawn
-            for verb in ("insert", "select")
-        }
+    def _inspection(self) -> MariaDBInspection:
+        return MariaDBInspection(self)
 
-    def how_to_end_connections(self, connection: sa.Connection, login: str) -> str:
-        """Return the statement that ends all connections of a login."""
-        return f"KILL USER {literal(login)}"
-
-    def exposures(
-        self, connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]
-    ) -> list[Exposure]:
-        """Return the family's exposures, and those by column defaults that draw from a sequence.
-
-        The latter concern accounts that may only insert into the table. They are read from the database, because the
-        models say nothing of such a default.
-        """
-        found = super().exposures(connection, deployment, logins)
-        default = self.database(connection)
-        blind: dict[tuple[str, str], list[tuple[str, Grant]]] = {}
-        for account in deployment.accounts.values():
-            reads = {grant.key for grant in account.grants if grant.verb == "select"}
-            for grant in account.grants:
-                if grant.verb == "insert" and grant.key not in reads:
-                    place = (grant.schema or default, grant.table)
-                    blind.setdefault(place, []).append((account.login, grant))
-        schemas = tuple({schema for schema, _ in blind}) or ("\0",)
-        for schema, table, text in connection.exec_driver_sql(_DRAWING, {"schemas": schemas}):
-            for login, grant in blind.get((schema, table), ()):
-                says = (
-                    f"{grant.origin}: {login} only inserts into {grant.key}, where a default draws ({text}): that takes"
-                    " the right to read the sequence and to set it back"
-                )
-                resolution = "give it select on the table too, or take that default away"
-                found.append(Exposure("sequence", login, says, resolution=resolution, refuses=True))
-        return found
+    def _connections(self) -> MariaDBConnections:
+        return MariaDBConnections(self)
 
     def role_name(self, role: str, host: str) -> str:
         """Return the quoted name of the role, because MariaDB's roles have no host."""
@@ -157,18 +179,18 @@ class MariaDBAccounts(FamilyAccounts):
     def reset_password(self, state: AccountState) -> Statement:
         """Return the statement that sets the stored hash of the password again, so that it is no longer expired."""
         sql = f"ALTER USER {self.account(state.login)} IDENTIFIED VIA {state.plugin} USING "
-        return self._secret(state.login, sql, self.literal(state.stored))
+        return self.with_stored_password(state.login, sql, literal(state.stored))
 
     def only_password(self, state: AccountState) -> Statement:
         """Return the statement that sets the present password again, which replaces every other way to log in."""
         return self.reset_password(state)
 
-    def _identified(self, verb: str, login: str, password: Secret) -> Statement:
+    def identified(self, verb: str, login: str, password: Secret) -> Statement:
         """Return the statement with the password's hash, because the server's logs do not mask a password.
 
         These are the log of statements and the binary log.
         """
-        statement = super()._identified(verb, login, password)
+        statement = super().identified(verb, login, password)
         return Statement(
             statement.sql.replace("IDENTIFIED BY %s", "IDENTIFIED BY PASSWORD %s"),
             (mariadb_hash(password.reveal()),),
@@ -180,6 +202,7 @@ class MariaDBAccounts(FamilyAccounts):
 class MariaDB(MySQLFamily):
     """Backend of a single MariaDB server."""
 
+    features = FEATURES
     dialect: ClassVar[str] = "mariadb"
     set_definer_privilege: ClassVar[str] = "SET USER"
     catalogs: ClassVar[type[MySQLCatalog]] = MariaDBCatalog

@@ -1,5 +1,6 @@
 """DDL on the MySQL family: defaults in ALTER TABLE, and the use of MySQL's options on MariaDB and Galera."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -8,6 +9,8 @@ from sqlalchemy.dialects.mysql.base import MySQLDDLCompiler
 from sqlalchemy.sql.elements import Grouping
 
 from ringfence.schema.alembic_compat import ddl_implementation
+from ringfence.schema.engines.base import Statement
+from ringfence.schema.engines.ddl_attempts import Attempt, without_effect
 from ringfence.schema.sql.mysql_options import HOLDS_ON, extend_statement
 
 
@@ -134,3 +137,25 @@ def extend_engine(engine: sa.Engine) -> sa.Engine:
         sa.event.listen(engine, "before_execute", extend)
         engine.dialect.ddl_compiler = MariaDBDDLCompiler
     return engine
+
+
+class FamilyDDL:
+    """DDL statements of the MySQL family."""
+
+    def drop_standalone_objects(self, connection: sa.Connection) -> list[str]:
+        """Return the statements that drop each function and procedure of the default database."""
+        rows = connection.exec_driver_sql(
+            "SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()"
+        )
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        return [f"DROP {kind} {quote(name)}" for kind, name in rows]
+
+    def drop_incomplete_index(
+        self, connection: sa.Connection, schema: str | None, index: str
+    ) -> Statement | None:
+        """Return None: a DDL statement takes effect as a whole or not at all."""
+        return None
+
+    def attempts(self, tables: Sequence[tuple[str, str]], readable: str) -> Iterator[Attempt]:
+        """Yield the DDL that a proof tries as a service; none of it leaves anything behind."""
+        yield from without_effect(tables, readable)

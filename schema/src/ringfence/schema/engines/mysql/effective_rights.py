@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
 
@@ -22,7 +22,7 @@ from ringfence.schema.manifest.scopes import to_text
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 Grantee = tuple[str, str]
 """The name of a user or role, and its host."""
@@ -542,21 +542,3 @@ class MariaDBEffectiveRights(EffectiveRightsReader):
     """Effective rights on MariaDB."""
 
     catalog: ClassVar[type[GrantCatalog]] = MariaDBGrantCatalog
-
-
-class EffectiveRightsMixin:
-    """Mixin for the accounts of the family that returns their effective rights."""
-
-    rights_reader: ClassVar[type[EffectiveRightsReader]]
-    """The class that computes the effective rights."""
-
-    def effective(
-        self,
-        connection: sa.Connection,
-        deployment: "Deployment",
-        logins: Collection[str],
-        wanted: Collection[Privilege],
-    ) -> Effective:
-        """Return the effective rights of logins that exist, now and after an apply."""
-        accounts = cast("FamilyAccounts", self)  # the only class with this mixin
-        return self.rights_reader(connection, accounts, deployment, logins, wanted).found

@@ -1,15 +1,11 @@
-"""The backend that MySQL, MariaDB and Galera share: connections, preflight checks and the job's lock."""
+"""The backend that MySQL, MariaDB and Galera share, and how it connects."""
 
 import contextlib
-import hashlib
 import ssl
 import stat
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pymysql
 import sqlalchemy as sa
@@ -19,30 +15,22 @@ from sqlalchemy.pool import NullPool
 from ringfence.runtime.engines import tls_errors
 from ringfence.runtime.engines.mysql.errors import tls_refusal
 from ringfence.runtime.engines.mysql.pymysql_compat import TlsConnection
-from ringfence.runtime.errors import BadSettings, NotReady
+from ringfence.runtime.errors import BadSettings
 from ringfence.runtime.settings import Host, Secret, Settings
-from ringfence.schema.engines.base import Findings, HeldLock, Identity
-from ringfence.schema.engines.ddl_attempts import Attempt, without_effect
-from ringfence.schema.engines.mysql.ddl import extend_engine
-from ringfence.schema.engines.mysql.exposures import open_to_all
-from ringfence.schema.engines.mysql.introspection import MySQLCatalog
-from ringfence.schema.engines.mysql.privileges import AdminPrivileges, granted_on
-from ringfence.schema.engines.mysql.reflection import FamilyTranslator
-from ringfence.schema.engines.mysql.roles import FamilyAccounts
-from ringfence.schema.engines.mysql.row_security import Requirements, definer, requirements
-from ringfence.schema.engines.mysql.sessions import Sessions, invalidate_after_server_rollback
+from ringfence.schema.engines.base import Identity, Locks, Nodes
+from ringfence.schema.engines.mysql.accounts import FamilyAccounts
+from ringfence.schema.engines.mysql.checks import FamilyChecks
+from ringfence.schema.engines.mysql.ddl import FamilyDDL, extend_engine
+from ringfence.schema.engines.mysql.introspection import FamilyIntrospection, MySQLCatalog
+from ringfence.schema.engines.mysql.sessions import (
+    FamilyLocks,
+    FamilySessions,
+    invalidate_after_server_rollback,
+)
+from ringfence.schema.engines.single_server import SingleServer
 from ringfence.schema.engines.types import Refusal
-from ringfence.schema.errors import LockLost
-from ringfence.schema.features import FEATURES
-from ringfence.schema.rendering.table_parts import Translator
-from ringfence.schema.state.columns import ColumnPath
-from ringfence.schema.text import Say
+from ringfence.schema.features import Features
 
-if TYPE_CHECKING:
-    from ringfence.schema.deployment import Deployment
-
-_POLL = 1  # seconds that a single GET_LOCK waits: short, so that a job can be interrupted
-_YEAR = 31536000
 # Error number -> how to resolve a refused connection, appended to the server's message.
 _RESOLUTIONS = {
     1045: "; check DB_USER and DB_PASS; if they are right, an account of a narrower host may shadow it",
@@ -73,21 +61,9 @@ _MODE = (
     "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_ENGINE_SUBSTITUTION"
 )
-_NEEDED = (
-    "SELECT",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "CREATE",
-    "ALTER",
-    "DROP",
-    "INDEX",
-    "REFERENCES",
-    "CREATE TEMPORARY TABLES",
-)
 
 
-class MySQLFamily(Sessions):
+class MySQLFamily:
     """Backend for one database of a server that speaks MySQL's protocol, used with the admin account.
 
     Args:
@@ -95,7 +71,7 @@ class MySQLFamily(Sessions):
         identity: the engine and version of the server.
     """
 
-    transactional_ddl = False
+    features: Features
     dialect: ClassVar[str]
     """SQLAlchemy's name of the dialect."""
     set_definer_privilege: ClassVar[str]
@@ -108,15 +84,20 @@ class MySQLFamily(Sessions):
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self.settings = settings
         self.identity = identity
+        self.checks: FamilyChecks = FamilyChecks(self)
+        self.locks: Locks = FamilyLocks(self)
+        self.sessions = FamilySessions(self)
+        self.introspection = FamilyIntrospection(self.dialect, self.catalogs(self.engine))
+        self.ddl = FamilyDDL()
+        self.nodes: Nodes = SingleServer()
         self.accounts = self._accounts()
-        self.catalog = self.catalogs(self.engine)
 
     def _accounts(self) -> FamilyAccounts:
         raise NotImplementedError
 
-    def translator(self, connection: sa.Connection) -> Translator:
-        """Return the translator that writes this server's objects as models, for `ringfence reflect`."""
-        return FamilyTranslator(self.dialect)
+    def at(self, host: Host) -> Self:
+        """Return the backend of another host, with the same login."""
+        return type(self)(replace(self.settings, hosts=(host,)), self.identity)
 
     def url(self) -> sa.URL:
         """Return the URL with driver and first host, without the password; connections try the hosts in order."""
@@ -136,11 +117,11 @@ class MySQLFamily(Sessions):
             self.url(),
             poolclass=NullPool,
             hide_parameters=True,
-            creator=lambda: self._connect(self.settings.name, migrating=migrating),
+            creator=lambda: self.connect(self.settings.name, migrating=migrating),
         )
         return invalidate_after_server_rollback(extend_engine(engine))
 
-    def _connect(self, database: str | None, *, migrating: bool = False) -> Any:
+    def connect(self, database: str | None, *, migrating: bool = False) -> Any:
         """Connect to the first host that accepts the login.
 
         Args:
@@ -234,7 +215,7 @@ class MySQLFamily(Sessions):
         """
         settings = replace(self.settings, user=login, password=password, password_file=None)
         try:
-            type(self)(settings, self.identity)._connect(None).close()  # noqa: SLF001 - the same class
+            type(self)(settings, self.identity).connect(None).close()
         except pymysql.MySQLError as error:
             code = error.args[0] if error.args else None
             if code in _WRONG_PASSWORD:
@@ -244,150 +225,6 @@ class MySQLFamily(Sessions):
             raise
         return None
 
-    def preflight(self, connection: sa.Connection, deployment: "Deployment") -> Findings:
-        """Return the privileges that the admin lacks, and the declared logins that cannot be used.
-
-        The required privileges are those of the documentation's page on admin rights.
-        """
-        found = Findings()
-        accounts = deployment.accounts.values()
-        rights = AdminPrivileges.read(connection)
-        me, name = rights.account, self.settings.name
-        if not rights.server & {"CREATE USER"}:
-            found.errors.append(f"the admin may not create accounts: GRANT CREATE USER ON *.* TO {me}")
-        if missing := [right for right in _NEEDED if right not in rights.database]:
-            found.errors.append(
-                f"the admin lacks {', '.join(missing)} on the database: GRANT {', '.join(missing)} ON"
-                f" {granted_on(name)}.* TO {me} WITH GRANT OPTION"
-            )
-        if not rights.grants:
-            found.errors.append(
-                f"the admin may not pass its rights on: GRANT {', '.join(_NEEDED)} ON {granted_on(name)}.* TO {me}"
-                " WITH GRANT OPTION"
-            )
-        found.errors += self._row_security_rights(connection, rights, requirements(deployment, name or ""))
-        if not rights.catalog:
-            found.errors.append(f"the admin may not read who holds what: GRANT SELECT ON `mysql`.* TO {me}")
-            return found
-        found.errors += open_to_all(connection)
-        there = self.accounts.at_declared_hosts(connection, accounts)
-        found.errors += there.shadowed(connection, [account.login for account in accounts])
-        found.errors += [
-            f"{account.origin}: the login {account.login!r} is the account that views run as here; choose another"
-            for account in accounts
-            if account.login == definer(name or "")
-        ]
-        longest = FEATURES[self.identity.engine].longest_login or 0
-        found.errors += [
-            f"{account.origin}: the login {account.login!r} is longer than the {longest} characters that"
-            f" {self.identity.engine} admits"
-            for account in accounts
-            if len(account.login) > longest
-        ]
-        return found
-
-    def _row_security_rights(
-        self, connection: sa.Connection, rights: AdminPrivileges, needed: Requirements
-    ) -> Iterator[str]:
-        """Yield what the admin lacks to create the views, triggers and functions that the deployment needs."""
-        me, routines = rights.account, bool(needed.guards or needed.bound)
-        wanted = (
-            *(("CREATE VIEW", "SHOW VIEW") if needed.views else ()),
-            *(("TRIGGER",) if needed.guards else ()),
-            *(("CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE") if needed.bound else ()),
-        )
-        if missing := ", ".join(right for right in wanted if right not in rights.database):
-            yield (
-                f"the admin lacks {missing} on the database, for the views that stand before tables: GRANT {missing} ON"
-                f" {granted_on(self.settings.name)}.* TO {me} WITH GRANT OPTION"
-            )
-        if needed.views and self.set_definer_privilege not in rights.server:
-            yield (
-                "the admin may not let a view run as another account, which scopes and columns need here: GRANT"
-                f" {self.set_definer_privilege} ON *.* TO {me}"
-            )
-        logs, trusts = connection.exec_driver_sql(
-            "SELECT @@GLOBAL.log_bin, @@GLOBAL.log_bin_trust_function_creators"
-        ).one()
-        if routines and logs and not trusts and "SUPER" not in rights.server:
-            yield (
-                "the server logs what it changes and lets nobody but SUPER make triggers and functions, which scopes"
-                " need here: SET GLOBAL log_bin_trust_function_creators = ON, and in the server's configuration"
-            )
-
-    @contextlib.contextmanager
-    def lock(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
-        """Hold the job's lock of this database by GET_LOCK, on a connection of its own.
-
-        The server releases the lock when that connection ends, however the job ends.
-
-        Args:
-            patience: seconds to wait at most.
-            say: reports that the job waits.
-
-        Yields:
-            The held lock.
-
-        Raises:
-            NotReady: another job held the lock for longer than that.
-        """
-        name = "ringfence:" + hashlib.sha256(self.settings.name.encode()).hexdigest()[:32]
-        engine = self.engine()
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql(f"SET SESSION wait_timeout = {_YEAR}")
-            deadline = time.monotonic() + patience
-            told = False
-            while connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, _POLL)).scalar_one() != 1:
-                if not told:
-                    say("another job holds the lock of this database; waiting for it")
-                    told = True
-                if time.monotonic() > deadline:
-                    holder = connection.exec_driver_sql("SELECT IS_USED_LOCK(%s)", (name,)).scalar()
-                    raise NotReady(
-                        f"another job has held the lock of {self.settings} for {patience:g} s; it is connection"
-                        f" {holder} in the process list",
-                        "locked",
-                    )
-            yield _Lock(connection)
-            with contextlib.suppress(sa.exc.DBAPIError):
-                connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
-
-    def columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
-        """Return every column outside the system databases as (schema, table, column); the default schema is None."""
-        rows = connection.exec_driver_sql(
-            "SELECT IF(table_schema = DATABASE(), NULL, table_schema), table_name, column_name"
-            " FROM information_schema.columns"
-            " WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
-        )
-        return frozenset((schema, table, column) for schema, table, column in rows)
-
-    def drop_standalone_objects(self, connection: sa.Connection) -> list[str]:
-        """Return the statements that drop each function and procedure of the default database."""
-        rows = connection.exec_driver_sql(
-            "SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()"
-        )
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        return [f"DROP {kind} {quote(name)}" for kind, name in rows]
-
-    def without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
-        """Return the tables whose storage engine has no transactions, such as MyISAM and Aria."""
-        rows = connection.exec_driver_sql(
-            "SELECT IF(t.table_schema = DATABASE(), NULL, t.table_schema), t.table_name"
-            " FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine"
-            " WHERE t.table_type = 'BASE TABLE'"
-            " AND COALESCE(e.transactions, 'NO') <> 'YES'"
-            " AND t.table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
-        )
-        return frozenset((schema, name) for schema, name in rows)
-
-    def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
-        """Return an empty mapping: the server itself checks every foreign key."""
-        return defaultdict(int)
-
-    def ddl_attempts(self, tables: Sequence[tuple[str, str]], there: str) -> Iterator[Attempt]:
-        """Yield the DDL that a proof tries as a service; none of it leaves anything behind."""
-        yield from without_effect(tables, there)
-
     def permanent_failure(self, error: sa.exc.DBAPIError) -> str | None:
         """Return why retrying cannot help after this error, and how to resolve it; None when a retry may help."""
         if error.orig is not None and (why := tls_refusal(error.orig, self.settings)):
@@ -396,29 +233,6 @@ class MySQLFamily(Sessions):
         if not said or said[0] not in _REFUSED:
             return None
         return f"{said[-1]} ({said[0]}){_RESOLUTIONS.get(said[0], '')}"
-
-
-class _Lock:
-    """The lock that `MySQLFamily.lock` holds."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-
-    def register_session(self, connection: sa.Connection) -> None:
-        """Do nothing: the lock cannot be taken over while its connection is open."""
-
-    def check(self) -> None:
-        """Check that the connection that holds the lock is still open.
-
-        Raises:
-            LockLost: it is not.
-        """
-        try:
-            self._connection.exec_driver_sql("SELECT 1")
-        except sa.exc.DBAPIError as error:
-            raise LockLost(
-                "the connection that held the deployment's lock is gone; run the job again"
-            ) from error
 
 
 def _address(host: Host) -> dict[str, Any]:

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from ringfence.schema.engines.base import Statement
-from ringfence.schema.engines.mysql.quoting import account, literal, statement
+from ringfence.schema.engines.mysql.quoting import account, literal
 from ringfence.schema.manifest.model import ANYWHERE
 from ringfence.schema.state import releases
 
 if TYPE_CHECKING:
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 
 def recorded_hosts(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
@@ -66,10 +66,10 @@ def record_hosts(
         rows += [(login, host)] if host != ANYWHERE else []
     if rows and not has_table(connection, releases.host.name):
         sql = str(CreateTable(releases.host, if_not_exists=True).compile(dialect=connection.dialect))
-        found.append(statement(" ".join(sql.split())))
+        found.append(Statement.plain(" ".join(sql.split())))
     if rows:
         values = ", ".join(f"({literal(login)}, {literal(host)})" for login, host in rows)
-        found.append(statement(f"REPLACE INTO {releases.host.name} (login, host) VALUES {values}"))  # noqa: S608 - quoted
+        found.append(Statement.plain(f"REPLACE INTO {releases.host.name} (login, host) VALUES {values}"))  # noqa: S608 - quoted
     return found
 
 
@@ -81,7 +81,7 @@ def forget_hosts(login: str, host: str | None = None) -> Statement:
         host: deletes the record of this host alone; None deletes all of the login.
     """
     where = f"login = {literal(login)}" + (f" AND host = {literal(host)}" if host is not None else "")
-    return statement(f"DELETE FROM {releases.host.name} WHERE {where}")  # noqa: S608 - quoted
+    return Statement.plain(f"DELETE FROM {releases.host.name} WHERE {where}")  # noqa: S608 - quoted
 
 
 def drop_at_old_hosts(
@@ -105,16 +105,16 @@ def drop_at_old_hosts(
     for login, host in [(one, host) for one in logins for host in hosts.get(one, ())]:
         if host == accounts.host(login):
             continue
-        old = type(accounts)(accounts.backend, {login: host})
-        exists = login in old.existing(connection, [login])
-        if exists and (reasons := old.drop_obstacles(connection, [login])):
+        old = accounts.at({login: host})
+        exists = login in old.roles.existing(connection, [login])
+        if exists and (reasons := old.roles.drop_obstacles(connection, [login])):
             obstacles.append(
                 f"{account(login, host)} cannot become {accounts.account(login)}: it {'; it '.join(reasons[login])}."
                 " Revoke or drop that first, or choose another login"
             )
             continue
         if exists:
-            found.append((login, old.drop(login)))
+            found.append((login, old.roles.drop(login)))
         found.append((login, forget_hosts(login, host)))
     return found, obstacles
 

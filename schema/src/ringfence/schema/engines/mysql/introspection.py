@@ -7,6 +7,7 @@ statements of their own, are added from the statements themselves.
 import itertools
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -32,7 +33,10 @@ from ringfence.schema.engines.mysql.create_statements import (
 )
 from ringfence.schema.engines.mysql.privileges import granted_on
 from ringfence.schema.engines.mysql.quoting import quoted
+from ringfence.schema.engines.mysql.reflection import FamilyTranslator
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.rendering.table_parts import Translator
+from ringfence.schema.state.columns import ColumnPath
 
 _FOREIGN_KEYS = frozenset({"InnoDB", "ndbcluster"})
 # Indexes that the server refuses for a temporary table of InnoDB.
@@ -714,3 +718,44 @@ def _number(reader: Reader) -> str:
         if token.word not in ("WITH", "BY", "="):
             text += token.spelled
     return text
+
+
+class FamilyIntrospection:
+    """What one database holds.
+
+    Args:
+        dialect: SQLAlchemy's name of the dialect.
+        catalog: reads the schema of the database.
+    """
+
+    def __init__(self, dialect: str, catalog: MySQLCatalog) -> None:
+        self._dialect = dialect
+        self.catalog = catalog
+
+    def translator(self, connection: sa.Connection) -> Translator:
+        """Return the translator that writes this server's objects as models, for `ringfence reflect`."""
+        return FamilyTranslator(self._dialect)
+
+    def columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
+        """Return every column outside the system databases as (schema, table, column); the default schema is None."""
+        rows = connection.exec_driver_sql(
+            "SELECT IF(table_schema = DATABASE(), NULL, table_schema), table_name, column_name"
+            " FROM information_schema.columns"
+            " WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
+        )
+        return frozenset((schema, table, column) for schema, table, column in rows)
+
+    def tables_without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
+        """Return the tables whose storage engine has no transactions, such as MyISAM and Aria."""
+        rows = connection.exec_driver_sql(
+            "SELECT IF(t.table_schema = DATABASE(), NULL, t.table_schema), t.table_name"
+            " FROM information_schema.tables t JOIN information_schema.engines e ON e.engine = t.engine"
+            " WHERE t.table_type = 'BASE TABLE'"
+            " AND COALESCE(e.transactions, 'NO') <> 'YES'"
+            " AND t.table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')"
+        )
+        return frozenset((schema, name) for schema, name in rows)
+
+    def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
+        """Return an empty mapping: the server itself checks every foreign key."""
+        return defaultdict(int)

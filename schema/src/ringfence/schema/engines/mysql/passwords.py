@@ -13,7 +13,7 @@ from ringfence.schema.engines.types import PasswordComparison
 from ringfence.schema.grants.passwords import mariadb_hash
 
 if TYPE_CHECKING:
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 _SALT = 20
 _ORDER = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

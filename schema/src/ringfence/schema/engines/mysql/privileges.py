@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from ringfence.schema.engines.base import Statement
+from ringfence.schema.engines.mysql import routines
 from ringfence.schema.engines.mysql.quoting import quoted
-from ringfence.schema.grants.difference import Difference, Privilege, batches
+from ringfence.schema.engines.mysql.row_security import relations, views
+from ringfence.schema.grants.difference import READABLE, Batch, Bundle, Difference, Privilege, batches
+from ringfence.schema.manifest.model import Account
 
 if TYPE_CHECKING:
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.deployment import Deployment
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 
 AccountAt = tuple[str, str]
@@ -25,6 +30,17 @@ IS_ADMINISTRATOR = (
     "'Y' IN ({0}Super_priv, {0}Grant_priv, {0}Create_user_priv, {0}Shutdown_priv, {0}File_priv)"
 )
 """SQL condition on a row of mysql.user, with the alias and dot in the braces: whether it may do more than a service."""
+# information_schema shows the privileges of other accounts only with SELECT on mysql.*. Each query reads one level.
+_HELD_LEVELS = (
+    "SELECT grantee, 'server', '', '', privilege_type, '', is_grantable"
+    " FROM information_schema.user_privileges WHERE grantee IN %(grantees)s",
+    "SELECT grantee, 'database', table_schema, '', privilege_type, '', is_grantable"
+    " FROM information_schema.schema_privileges WHERE grantee IN %(grantees)s AND DATABASE() LIKE table_schema",
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, '', is_grantable"
+    " FROM information_schema.table_privileges WHERE grantee IN %(grantees)s AND table_schema IN %(schemas)s",
+    "SELECT grantee, 'table', table_schema, table_name, privilege_type, column_name, is_grantable"
+    " FROM information_schema.column_privileges WHERE grantee IN %(grantees)s AND table_schema IN %(schemas)s",
+)
 
 
 class AdminPrivileges:
@@ -162,7 +178,7 @@ def granted_on(database: str) -> str:
 def revoking(accounts: "FamilyAccounts", privilege: Privilege) -> str:
     """Return the statement that revokes a privilege."""
     (batch,) = batches([privilege], things=False)
-    return str(accounts.revoke(batch))
+    return str(accounts.privileges.revoke(batch))
 
 
 def unrevocable(accounts: "FamilyAccounts", connection: sa.Connection, difference: Difference) -> list[str]:
@@ -227,3 +243,146 @@ def drawn_sequences(default: str) -> list[tuple[str, str]]:
     return [
         (schema.replace("``", "`"), name.replace("``", "`")) for schema, name in _NEXTVAL.findall(default)
     ]
+
+
+class FamilyPrivileges:
+    """The privileges that accounts hold by name.
+
+    Args:
+        accounts: each login with its host, and the forms of the engine's statements.
+    """
+
+    public: frozenset[str] = frozenset()
+    revision_queries = None
+
+    def __init__(self, accounts: "FamilyAccounts") -> None:
+        self._accounts = accounts
+
+    def declared(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+        """Return the privileges that the manifest gives on tables, and on the views in front of some of them."""
+        default = self._accounts.database(connection)
+        found = set()
+        for account in deployment.accounts.values():
+            login = account.login
+            for name in READABLE:
+                found.add(Privilege(login, "table", default, name, "select"))
+            routed = relations(account, deployment.tables)
+            for grant in account.grants:
+                if (grant.key, grant.verb) not in routed:
+                    found |= _table_privileges(
+                        login, grant.schema or default, grant.table, grant.verb, grant.columns
+                    )
+            for view in views(account, deployment.tables):
+                for verb, columns in view.rights.items():
+                    found |= _table_privileges(login, view.schema or default, view.name, verb, columns)
+        return found
+
+    def declared_functions(
+        self, connection: sa.Connection, accounts: Iterable[Account]
+    ) -> tuple[set[Privilege], list[str]]:
+        """Return the EXECUTE privileges that the manifest gives, and a message for each routine that does not exist."""
+        return routines.declared_routines(connection, accounts, self._accounts.database(connection))
+
+    def held(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> set[Privilege]:
+        """Return the privileges and roles that the logins hold; GRANT OPTION is a privilege of its own."""
+        logins = tuple(logins)
+        found = self.held_at(connection, logins, schemas)
+        ours = set(self._accounts.pairs(logins))
+        for role, at, login, host, _ in connection.exec_driver_sql(self._accounts.memberships):
+            if (login, host) in ours:
+                found.add(Privilege(login, "role", "", role_label(role, at), "member"))
+        return found
+
+    def held_at(
+        self,
+        connection: sa.Connection,
+        logins: Iterable[str],
+        schemas: Iterable[str],
+        host: str | None = None,
+    ) -> set[Privilege]:
+        """Return the privileges that the logins hold, without their roles.
+
+        Args:
+            connection: the admin's.
+            logins: user names.
+            schemas: the databases of the deployment.
+            host: the host of all of them; None for each login's own.
+        """
+        accounts = self._accounts.pairs(tuple(logins), host)
+        names = {f"'{login}'@'{at}'": login for login, at in accounts}
+        given = {"grantees": in_list(names), "schemas": in_list(schemas)}
+        found = set()
+        for query in _HELD_LEVELS:
+            rows = connection.exec_driver_sql(query, given)
+            for grantee, kind, schema, name, verb, column, grantable in rows:
+                login = names[grantee]
+                if verb.upper() != "USAGE":
+                    found.add(Privilege(login, kind, schema, name, verb.lower(), column))
+                if grantable == "YES":
+                    found.add(Privilege(login, kind, schema, name, "grant option"))
+        return found | routines.held(connection, accounts, given["schemas"])
+
+    def grant(self, batch: Batch, host: str | None = None) -> Statement:
+        """Return the GRANT statement of a batch; `host` is the host of its logins, None for each login's own."""
+        return Statement.plain(f"GRANT {privileges_and_object(batch)} TO {self._recipients(batch, host)}")
+
+    def revoke(self, batch: Batch, host: str | None = None) -> Statement:
+        """Return the REVOKE statement of a batch; `host` is the host of its logins, None for each login's own."""
+        if batch.kind == "role":
+            role = self._accounts.role_name(*parse_role_label(batch.name))
+            return Statement.plain(f"REVOKE {role} FROM {self._recipients(batch, host)}")
+        return Statement.plain(f"REVOKE {privileges_and_object(batch)} FROM {self._recipients(batch, host)}")
+
+    def _recipients(self, batch: Batch, host: str | None) -> str:
+        return ", ".join(self._accounts.account(login, host) for login in batch.logins)
+
+    def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
+        """Return the revokes of roles, of global and of database privileges that the admin may not send.
+
+        They are found before anything is sent, because a REVOKE that fails does harm where each statement commits by
+        itself.
+        """
+        return unrevocable(self._accounts, connection, difference)
+
+    def survives_revoke(self, privilege: Privilege) -> bool:
+        """Return whether an open session keeps the privilege after it was revoked.
+
+        The server looks up privileges on tables, columns and routines for each statement, and others not.
+        """
+        return privilege.kind in ("server", "database", "role")
+
+
+def _table_privileges(
+    login: str, schema: str, name: str, verb: str, columns: tuple[str, ...] | None
+) -> set[Privilege]:
+    return {Privilege(login, "table", schema, name, verb, column) for column in columns or ("",)}
+
+
+def in_list(items: Iterable[str]) -> tuple[str, ...]:
+    """Return a tuple for SQL's IN, which accepts no empty list; no login, grantee or schema contains a NUL."""
+    return tuple(items) or ("\0",)
+
+
+def privileges_and_object(bundle: Bundle | Batch) -> str:
+    """Return the privileges and the object of a GRANT or REVOKE: what precedes TO or FROM."""
+    return f"{_verbs(bundle)} ON {_thing(bundle)}"
+
+
+def _verbs(bundle: Bundle | Batch) -> str:
+    parts = []
+    for verb, columns in bundle.verbs:
+        listed = f" ({', '.join(map(quoted, columns))})" if columns else ""
+        parts.append(f"{verb.upper()}{listed}")
+    return ", ".join(parts)
+
+
+def _thing(bundle: Bundle | Batch) -> str:
+    """Return the object of a GRANT; the pattern of a database comes from the catalog and is already escaped."""
+    if bundle.kind == "server":
+        return "*.*"
+    if bundle.kind == "database":
+        return f"{quoted(bundle.schema)}.*"
+    routine = f"{bundle.kind.upper()} " if bundle.kind in ("function", "procedure") else ""
+    return f"{routine}{quoted(bundle.schema)}.{quoted(bundle.name)}"

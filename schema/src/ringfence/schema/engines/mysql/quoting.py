@@ -1,6 +1,4 @@
-"""Writing SQL for the MySQL family: identifiers, literals, accounts, and statements without parameters."""
-
-from ringfence.schema.engines.types import Change, Statement
+"""Writing SQL for the MySQL family: identifiers, literals and accounts."""
 
 
 def quoted(name: str) -> str:
@@ -22,13 +20,3 @@ def literal(text: str) -> str:
 def account(login: str, host: str) -> str:
     """Return 'login'@'host' as literals."""
     return f"{literal(login)}@{literal(host)}"
-
-
-def statement(sql: str, about: Change | None = None) -> Statement:
-    """Build a statement without parameters: PyMySQL formats it nevertheless, so percent signs are doubled.
-
-    Args:
-        sql: the statement, with single percent signs.
-        about: what it changes, for a plan.
-    """
-    return Statement(sql.replace("%", "%%"), shown=sql, about=about)

@@ -22,7 +22,7 @@ from sqlalchemy.schema import CreateTable
 from ringfence.schema.engines.base import Change, PendingDrops, RowSecurity, Statement
 from ringfence.schema.engines.mysql.hosts import has_table
 from ringfence.schema.engines.mysql.quoting import account as account_at
-from ringfence.schema.engines.mysql.quoting import literal, quoted, statement
+from ringfence.schema.engines.mysql.quoting import literal, quoted
 from ringfence.schema.engines.types import RelationKey
 from ringfence.schema.features.mysql import FEATURES
 from ringfence.schema.grants.difference import Difference, Privilege, batches, difference
@@ -33,7 +33,7 @@ from ringfence.schema.state import releases
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 _MAX_NAME = FEATURES.longest_name or 0  # in characters
 
@@ -630,9 +630,13 @@ class RowSecurityPlanner:
         """Return the statements that make row security what it should be; none when it is so already."""
         found = RowSecurity(views=self._retained.views, warnings=self._retained.warnings)
         account = account_at(self._definer, DEFINER_HOST)
-        existing = self._accounts.existing(self._connection, [self._definer], DEFINER_HOST).get(self._definer)
+        existing = self._accounts.roles.existing(self._connection, [self._definer], DEFINER_HOST).get(
+            self._definer
+        )
         wanted = self._definer_privileges()
-        held = self._accounts.held_by(self._connection, [self._definer], self._schemas, DEFINER_HOST)
+        held = self._accounts.privileges.held_at(
+            self._connection, [self._definer], self._schemas, DEFINER_HOST
+        )
         retained = {*self._retained.unrequired_views.values(), *self._retained.tables}
         wanted |= {p for p in held if p.kind == "table" and (p.schema, p.name) in retained}
         wanted |= {p for p in held if (p.kind, p.schema, p.name) in self._retained.objects}
@@ -641,14 +645,16 @@ class RowSecurityPlanner:
         if wanted and existing is None:
             about = Change(described, "-", "locked")
             found.before.append(
-                statement(f"CREATE USER IF NOT EXISTS {account} {self.no_login_clause}", about)
+                Statement.plain(f"CREATE USER IF NOT EXISTS {account} {self.no_login_clause}", about)
             )
         elif wanted and existing is not None and existing.enabled:
             about = Change(described, "active", "locked")
-            found.before.append(statement(f"ALTER USER {account} ACCOUNT LOCK", about))
+            found.before.append(Statement.plain(f"ALTER USER {account} ACCOUNT LOCK", about))
         self._compare_objects(found, change)
         if existing is not None and not wanted:
-            found.after.append(statement(f"DROP USER IF EXISTS {account}", Change(described, "locked", "-")))
+            found.after.append(
+                Statement.plain(f"DROP USER IF EXISTS {account}", Change(described, "locked", "-"))
+            )
         return found
 
     # -- the definer
@@ -680,7 +686,7 @@ class RowSecurityPlanner:
         recorded, existing = self._recorded, self._existing
         required = [*self._functions(), *self._views(), *self._triggers()]
         if required and not has_table(self._connection, releases.row_security.name):
-            found.before.append(statement(self._create_table()))
+            found.before.append(Statement.plain(self._create_table()))
         outdated = [
             one
             for one in required
@@ -699,7 +705,7 @@ class RowSecurityPlanner:
             if one.kind == FUNCTION
         }
         found.before += [
-            replace(self._accounts.grant(batch, DEFINER_HOST), about=rights)
+            replace(self._accounts.privileges.grant(batch, DEFINER_HOST), about=rights)
             for batch in batches({*change.grant, *again}, things=False)
         ]
         for one in outdated:
@@ -711,7 +717,8 @@ class RowSecurityPlanner:
                 # Dropping a function drops the privileges on it, and a REVOKE would fail after that.
                 revokes = batches(change.revoke, things=False)
                 found.after += [
-                    replace(self._accounts.revoke(batch, DEFINER_HOST), about=rights) for batch in revokes
+                    replace(self._accounts.privileges.revoke(batch, DEFINER_HOST), about=rights)
+                    for batch in revokes
                 ]
             for key in sorted(key for key in unrequired if key[0] == kind):
                 found.after += self._drop(key, exists=key in existing, is_recorded=key in recorded)
@@ -728,10 +735,10 @@ class RowSecurityPlanner:
         kind, schema, name = key
         change = Change(f"{kind} {schema}.{name}", "exists" if exists else "recorded", "-")
         if exists:
-            yield statement(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}", change)
+            yield Statement.plain(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}", change)
         if is_recorded:
             where = f"kind = {literal(kind)} AND `schema` = {literal(schema)} AND name = {literal(name)}"
-            yield statement(f"DELETE FROM {releases.row_security.name} WHERE {where}", change)  # noqa: S608 - quoted
+            yield Statement.plain(f"DELETE FROM {releases.row_security.name} WHERE {where}", change)  # noqa: S608 - quoted
 
     def _create(self, one: RowSecurityObject) -> list[Statement]:
         """Return the statements that create an object, and record the definition that the server stores."""
@@ -755,7 +762,7 @@ class RowSecurityPlanner:
             # Without its guard trigger an account reaches more than the manifest gives.
             finding="missing" if held == "-" and one.kind != TRIGGER else "excess",
         )
-        return [statement(sql, change) for sql in (*one.statements, record)]
+        return [Statement.plain(sql, change) for sql in (*one.statements, record)]
 
     def _functions(self) -> Iterator[RowSecurityObject]:
         for bound in self._required.bound:
@@ -849,7 +856,7 @@ def detach(
     """
     altered = {(schema or database, table) for schema, table in tables}
     return [
-        statement(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}")
+        Statement.plain(f"DROP {kind.upper()} IF EXISTS {quoted(schema)}.{quoted(name)}")
         for (kind, schema, name), (table, _, _) in sorted(_recorded(connection).items())
         if kind != FUNCTION and (schema, table) in altered
     ]

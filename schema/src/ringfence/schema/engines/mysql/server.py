@@ -6,14 +6,15 @@ from typing import ClassVar
 import sqlalchemy as sa
 
 from ringfence.schema.engines.base import Exposure, Statement
+from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 from ringfence.schema.engines.mysql.effective_rights import EffectiveRightsReader, MySQLEffectiveRights
 from ringfence.schema.engines.mysql.exposures import memberships as mysql_memberships
 from ringfence.schema.engines.mysql.exposures.account_state import AccountState
 from ringfence.schema.engines.mysql.family import MySQLFamily
 from ringfence.schema.engines.mysql.privileges import AdminPrivileges, mandatory_roles
 from ringfence.schema.engines.mysql.quoting import account
-from ringfence.schema.engines.mysql.roles import FamilyAccounts
 from ringfence.schema.engines.mysql.row_security import RowSecurityPlanner
+from ringfence.schema.features.mysql import FEATURES
 
 
 class MySQLRowSecurity(RowSecurityPlanner):
@@ -86,11 +87,11 @@ class MySQLAccounts(FamilyAccounts):
     def reset_password(self, state: AccountState) -> Statement:
         """Return the statement that sets the stored hash of the password again, so that it is no longer expired."""
         sql = f"ALTER USER {self.account(state.login)} IDENTIFIED WITH `{state.plugin}` AS "
-        return self._secret(state.login, sql, f"0x{state.stored.encode().hex()}")
+        return self.with_stored_password(state.login, sql, f"0x{state.stored.encode().hex()}")
 
     def only_password(self, state: AccountState) -> Statement:
         """Return the statement that discards the second password that an account may keep."""
-        return self.statement(f"ALTER USER {self.account(state.login)} DISCARD OLD PASSWORD")
+        return Statement.plain(f"ALTER USER {self.account(state.login)} DISCARD OLD PASSWORD")
 
     def processlist(self, connection: sa.Connection) -> str:
         """Return performance_schema.processlist where that schema is on, else information_schema.processlist.
@@ -104,6 +105,7 @@ class MySQLAccounts(FamilyAccounts):
 class MySQL(MySQLFamily):
     """Backend of Oracle's MySQL, and of servers that give its name as theirs."""
 
+    features = FEATURES
     dialect: ClassVar[str] = "mysql"
     set_definer_privilege: ClassVar[str] = "SET_ANY_DEFINER"
 

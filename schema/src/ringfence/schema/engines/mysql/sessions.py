@@ -1,20 +1,27 @@
 """The sessions of a MySQL or MariaDB server: finding and ending them, and waiting for their locks."""
 
 import contextlib
+import hashlib
 import math
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymysql
 import sqlalchemy as sa
 
 from ringfence.runtime.engines.mysql.transaction_size import too_large
-from ringfence.runtime.settings import Settings
-from ringfence.schema.engines.base import Findings, Identity, OpenConnections, Statement
+from ringfence.runtime.errors import NotReady
+from ringfence.schema.engines.base import HeldLock, OpenConnections
+from ringfence.schema.errors import LockLost
+from ringfence.schema.text import Say
 
-_NEEDED = 4  # connections: one that migrates, one that holds the lock, two that read
+if TYPE_CHECKING:
+    from ringfence.schema.engines.mysql.family import MySQLFamily
+
+_POLL = 1  # seconds that a single GET_LOCK waits: short, so that a job can be interrupted
+_YEAR = 31536000
 _LONG = 5  # seconds after which an open transaction is reported as long
 # Lock wait timeout, deadlock or failed certification, statement aborted for a lock, changed table definition.
 _LOCK_CONFLICTS = frozenset({1205, 1213, 3572, 1412})
@@ -46,37 +53,23 @@ def open_connections(connection: sa.Connection, table: str, logins: Collection[s
     return [OpenConnections(user, host, count) for (user, host), count in counts.items()]
 
 
-class Sessions:
-    """The part of a backend that concerns the server's sessions."""
+class FamilySessions:
+    """The sessions of a server.
 
-    settings: Settings
-    identity: Identity
+    Args:
+        backend: the server.
+    """
 
-    def check_environment(self, connection: sa.Connection) -> Findings:
-        """Return long transactions as warnings, and too few free connections as an error."""
-        found = Findings(warnings=self.long_transactions(connection))
-        used = int(connection.exec_driver_sql("SHOW GLOBAL STATUS LIKE 'Threads_connected'").one()[1])
-        most = int(connection.exec_driver_sql("SELECT @@GLOBAL.max_connections").scalar_one())
-        if most - used < _NEEDED:
-            found.errors.append(
-                f"{used} of the server's {most} connections are taken, and the job needs {_NEEDED}: let services have"
-                " smaller pools (DB_POOL_SIZE), or give max_connections more"
-            )
-        return found
+    def __init__(self, backend: "MySQLFamily") -> None:
+        self._backend = backend
 
-    def compare_nodes(
-        self, connection: sa.Connection, schemas: Collection[str | None]
-    ) -> tuple[list[str], list[str]]:
-        """Return two empty lists: there is one node."""
-        return [], []
-
-    def session_of(self, connection: sa.Connection) -> str:
+    def identifier(self, connection: sa.Connection) -> str:
         """Return the number of the connection's session and the address of its server, for which alone it is unique."""
         return str(
             connection.exec_driver_sql(f"SELECT CONCAT(CONNECTION_ID(), ' on ', {_NODE})").scalar_one()
         )
 
-    def session_is_busy(self, session: str) -> bool:
+    def is_busy(self, session: str) -> bool:
         """Return whether the session still runs a statement.
 
         An idle session of the same number belongs to another client, or is about to end.
@@ -91,26 +84,10 @@ class Sessions:
             if (
                 connection
                 and (row := _processes(connection).get(number))
-                and row["User"] == self.settings.user
+                and row["User"] == self._backend.settings.user
             ):
                 with contextlib.suppress(pymysql.MySQLError), connection.cursor() as cursor:
                     cursor.execute("KILL CONNECTION %s", (number,))
-
-    def set_lock_timeout(self, connection: sa.Connection, seconds: float) -> None:
-        """Set how long the session waits for locks.
-
-        Args:
-            connection: its session is changed.
-            seconds: rounded up, because the server counts whole seconds.
-        """
-        whole = max(1, math.ceil(seconds))
-        connection.exec_driver_sql(
-            f"SET SESSION lock_wait_timeout = {whole}, innodb_lock_wait_timeout = {whole}"
-        )
-
-    def is_lock_conflict(self, error: sa.exc.DBAPIError) -> bool:
-        """Return whether the statement failed for a lock or a concurrent transaction, and so had no effect."""
-        return getattr(error.orig, "args", (None,))[0] in _LOCK_CONFLICTS
 
     def long_transactions(self, connection: sa.Connection) -> list[str]:
         """Return the transactions of other sessions that have been open for long, each with the KILL that ends it.
@@ -131,15 +108,6 @@ class Sessions:
             if number in known and known[number]["User"] != "system user"
         ]
 
-    def drop_incomplete_index(
-        self, connection: sa.Connection, schema: str | None, index: str
-    ) -> Statement | None:
-        """Return None: a DDL statement takes effect as a whole or not at all."""
-        return None
-
-    def _connect(self, database: str | None, *, migrating: bool = False) -> Any:
-        raise NotImplementedError
-
     @contextlib.contextmanager
     def _connect_to_node_of(self, session: str) -> Iterator[tuple[Any, int]]:
         """Connect to the node of a session.
@@ -151,10 +119,9 @@ class Sessions:
             The connection, None when the node cannot be reached; and the number of the session on that node.
         """
         number, _, node = session.partition(" on ")
-        for host in self.settings.hosts:
-            alone: Any = type(self)(replace(self.settings, hosts=(host,)), self.identity)  # type: ignore[call-arg]
+        for host in self._backend.settings.hosts:
             try:
-                connection = alone._connect(self.settings.name)  # noqa: SLF001 - the same class
+                connection = self._backend.at(host).connect(self._backend.settings.name)
             except pymysql.MySQLError:
                 continue
             with contextlib.closing(connection):
@@ -165,6 +132,93 @@ class Sessions:
                     yield connection, int(number)
                     return
         yield None, int(number)
+
+
+class FamilyLocks:
+    """The job's lock by GET_LOCK, and the timeouts of locks.
+
+    Args:
+        backend: the server.
+    """
+
+    def __init__(self, backend: "MySQLFamily") -> None:
+        self._backend = backend
+
+    @contextlib.contextmanager
+    def hold(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
+        """Hold the job's lock of this database by GET_LOCK, on a connection of its own.
+
+        The server releases the lock when that connection ends, however the job ends.
+
+        Args:
+            patience: seconds to wait at most.
+            say: reports that the job waits.
+
+        Yields:
+            The held lock.
+
+        Raises:
+            NotReady: another job held the lock for longer than that.
+        """
+        name = "ringfence:" + hashlib.sha256(self._backend.settings.name.encode()).hexdigest()[:32]
+        engine = self._backend.engine()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"SET SESSION wait_timeout = {_YEAR}")
+            deadline = time.monotonic() + patience
+            announced = False
+            while connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, _POLL)).scalar_one() != 1:
+                if not announced:
+                    say("another job holds the lock of this database; waiting for it")
+                    announced = True
+                if time.monotonic() > deadline:
+                    holder = connection.exec_driver_sql("SELECT IS_USED_LOCK(%s)", (name,)).scalar()
+                    raise NotReady(
+                        f"another job has held the lock of {self._backend.settings} for {patience:g} s; it is"
+                        f" connection {holder} in the process list",
+                        "locked",
+                    )
+            yield _Lock(connection)
+            with contextlib.suppress(sa.exc.DBAPIError):
+                connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
+
+    def set_timeout(self, connection: sa.Connection, seconds: float) -> None:
+        """Set how long the session waits for locks.
+
+        Args:
+            connection: its session is changed.
+            seconds: rounded up, because the server counts whole seconds.
+        """
+        whole = max(1, math.ceil(seconds))
+        connection.exec_driver_sql(
+            f"SET SESSION lock_wait_timeout = {whole}, innodb_lock_wait_timeout = {whole}"
+        )
+
+    def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
+        """Return whether the statement failed for a lock or a concurrent transaction, and so had no effect."""
+        return getattr(error.orig, "args", (None,))[0] in _LOCK_CONFLICTS
+
+
+class _Lock:
+    """The lock that `FamilyLocks.hold` holds."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def register_session(self, connection: sa.Connection) -> None:
+        """Do nothing: the lock cannot be taken over while its connection is open."""
+
+    def check(self) -> None:
+        """Check that the connection that holds the lock is still open.
+
+        Raises:
+            LockLost: it is not.
+        """
+        try:
+            self._connection.exec_driver_sql("SELECT 1")
+        except sa.exc.DBAPIError as error:
+            raise LockLost(
+                "the connection that held the deployment's lock is gone; run the job again"
+            ) from error
 
 
 def invalidate_after_server_rollback(engine: sa.Engine) -> sa.Engine:

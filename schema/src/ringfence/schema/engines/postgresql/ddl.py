@@ -19,6 +19,8 @@ from sqlalchemy.dialects.postgresql.named_types import CreateEnumType
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.alembic_compat import ddl_implementation
+from ringfence.schema.engines.base import Statement
+from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
 from ringfence.schema.errors import JobFailed, LabelInUse
 from ringfence.schema.models.enums import native_enums
 from ringfence.schema.sql.identifiers import serial_name
@@ -94,6 +96,50 @@ _STRING, _ENUM, _BOOLEAN = "S", "E", "B"
 
 Send = Callable[[str], Any]
 """Runs one statement unchanged."""
+_DROP_ROUTINES = r"""
+    SELECT 'DROP MATERIALIZED VIEW ' || c.oid::pg_catalog.regclass
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relkind = 'm' AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+    )
+    UNION ALL
+    SELECT 'DROP SEQUENCE ' || c.oid::pg_catalog.regclass
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relkind = 'S' AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'e', 'i')
+    )
+    UNION ALL
+    SELECT 'DROP TYPE ' || t.oid::pg_catalog.regtype
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+    WHERE n.nspname = current_schema() AND (t.typtype IN ('d', 'r', 'e') OR (t.typtype = 'c' AND c.relkind = 'c'))
+      AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
+    )
+    UNION ALL
+    SELECT 'DROP EXTENSION ' || quote_ident(extname) FROM pg_catalog.pg_extension
+    WHERE extname <> 'plpgsql' -- every database has it
+    UNION ALL
+    SELECT 'DROP SCHEMA ' || n.oid::pg_catalog.regnamespace FROM pg_catalog.pg_namespace n
+    WHERE n.nspname NOT LIKE 'pg\_%%' AND n.nspname NOT IN ('information_schema', current_schema())
+    UNION ALL
+    SELECT 'DROP ROUTINE ' || p.oid::pg_catalog.regprocedure
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = current_schema() AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+    )
+"""
+_INVALID_INDEX = """
+    SELECT n.nspname
+    FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = %s AND n.nspname = COALESCE(%s, current_schema()) AND NOT i.indisvalid
+"""
 
 
 @dataclass(frozen=True)
@@ -525,3 +571,40 @@ def _shown(name: str, schema: str | None) -> str:
 
 def _listed(labels: Iterable[str]) -> str:
     return ", ".join(map(repr, labels))
+
+
+class PostgreSQLDDL:
+    """DDL statements of PostgreSQL."""
+
+    def drop_standalone_objects(self, connection: sa.Connection) -> list[str]:
+        """Return DROP statements for objects that belong to no table.
+
+        These are the routines, materialized views, sequences and types of the default schema, every extension but
+        plpgsql and every other schema. Members of an extension and sequences of a column are left out. Nothing is
+        dropped with CASCADE, so a statement fails while another object depends on its object.
+        """
+        return list(connection.exec_driver_sql(_DROP_ROUTINES).scalars())
+
+    def drop_incomplete_index(
+        self, connection: sa.Connection, schema: str | None, index: str
+    ) -> Statement | None:
+        """Return the DROP of an invalid index, which a failed CREATE INDEX CONCURRENTLY leaves."""
+        found = connection.exec_driver_sql(_INVALID_INDEX, (index, schema)).scalar()
+        if found is None:
+            return None
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        return Statement(f"DROP INDEX CONCURRENTLY IF EXISTS {quote(found)}.{quote(index)}")
+
+    def attempts(self, tables: Sequence[tuple[str, str]], readable: str) -> Iterator[Attempt]:
+        """Yield DDL that a service must be refused; a rollback undoes it if the server allows it.
+
+        CREATE TRIGGER locks its table before it checks privileges, so it is tried on a table of Ringfence's own
+        (`readable`).
+        """
+        yield from taken_back(tables)
+        for key, name in tables:
+            yield "create index", key, f"CREATE INDEX ON {name} ((1))"
+            yield "truncate", key, f"TRUNCATE {name}"
+        trigger = "FOR EACH ROW EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()"
+        yield "create trigger", None, f"CREATE TRIGGER {NEW} BEFORE UPDATE ON {readable} {trigger}"
+        yield "create schema", None, f"CREATE SCHEMA {NEW}"

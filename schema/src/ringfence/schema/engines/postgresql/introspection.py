@@ -8,6 +8,7 @@ schema, as the server's functions do.
 import json
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,11 @@ from sqlalchemy.sql.ddl import CheckFirst
 from ringfence.schema.comparison.model_statements import catalog_name, statements
 from ringfence.schema.comparison.scratch import creating_models
 from ringfence.schema.comparison.snapshot import Models, Snapshot
+from ringfence.schema.engines.postgresql.reflection import PostgreSQLTranslator
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.models.enums import native_enums
+from ringfence.schema.rendering.table_parts import Translator
+from ringfence.schema.state.columns import ColumnPath
 
 _CONSTRAINT_KINDS = {"p": "primary key", "u": "unique", "c": "check", "f": "foreign key", "x": "exclude"}
 _GENERATED = {"s": "STORED", "v": "VIRTUAL"}
@@ -208,6 +212,14 @@ _NOT_VALID = " NOT VALID"
 _RIGHTS = """
     SELECT current_database(), current_user, has_database_privilege(current_database(), 'CREATE'),
       has_database_privilege(current_database(), 'TEMPORARY')
+"""
+_COLUMN_PATHS = """
+    SELECT CASE WHEN n.nspname = current_schema() THEN NULL ELSE n.nspname END, c.relname, a.attname
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+      AND n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'
 """
 
 
@@ -601,3 +613,31 @@ class ModelObjects:
         if (schema, name) not in self.objects or schema not in schemas:
             return found[0]
         return f"{schemas[schema]}{found[2]}{found[3]}"
+
+
+class PostgreSQLIntrospection:
+    """What one database holds.
+
+    Args:
+        engine: returns an engine of the admin account.
+    """
+
+    def __init__(self, engine: Callable[[], sa.Engine]) -> None:
+        self.catalog = PostgreSQLCatalog(engine)
+
+    def translator(self, connection: sa.Connection) -> Translator:
+        """Return the translator that writes catalog objects as models, for the current schema."""
+        return PostgreSQLTranslator(str(connection.exec_driver_sql("SELECT current_schema()").scalar_one()))
+
+    def columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
+        """Return every column of the tables and views outside the system schemas."""
+        rows = connection.exec_driver_sql(_COLUMN_PATHS)
+        return frozenset((schema, table, column) for schema, table, column in rows)
+
+    def tables_without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
+        """Return nothing: a rollback undoes changes to every table."""
+        return frozenset()
+
+    def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
+        """Return no rows for any table: the server always checks foreign keys itself."""
+        return defaultdict(int)

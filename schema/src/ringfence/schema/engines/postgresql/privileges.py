@@ -1,14 +1,32 @@
-"""Privileges that the manifest gives on PostgreSQL, and those that they imply, for all tables or for a few."""
+"""Privileges on PostgreSQL: those that the manifest gives, with what they imply, and those that roles hold."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.postgresql.catalog import OF_TABLES, table_parameters
+from ringfence.schema.engines.postgresql import routines
+from ringfence.schema.engines.postgresql.catalog import (
+    BEYOND_REVOKE,
+    MEMBERSHIP_OPTIONS,
+    OF_TABLES,
+    SIGNATURE,
+    is_since,
+    table_parameters,
+)
 from ringfence.schema.engines.postgresql.function_calls import Call, calls
-from ringfence.schema.engines.types import RelationKey
-from ringfence.schema.grants.difference import Privilege, table_privileges
+from ringfence.schema.engines.postgresql.quoting import quoted
+from ringfence.schema.engines.types import RelationKey, Statement
+from ringfence.schema.grants.difference import (
+    GRANT_OPTION,
+    Batch,
+    Difference,
+    Privilege,
+    batches,
+    table_privileges,
+)
+from ringfence.schema.manifest.model import Account
 from ringfence.schema.manifest.scopes import columns
 from ringfence.schema.manifest.sequences import sequence_uses
 
@@ -35,6 +53,53 @@ _SCHEMA_USAGE = """
            ARRAY(SELECT r.rolname::text FROM aclexplode(n.nspacl) x JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
                  WHERE x.privilege_type = 'USAGE')
     FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY (%s)
+"""
+# aclexplode returns no row for a NULL acl, which stands for the owner's default privileges.
+_THINGS = f"""
+    WITH ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
+         things AS (
+             SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
+                    n.nspname AS schema, c.relname AS name, '' AS col, c.relowner AS owner, c.relacl AS acl
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relacl IS NOT NULL AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+             UNION ALL
+             SELECT 'table', n.nspname, c.relname, a.attname, c.relowner, a.attacl
+             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+             UNION ALL
+             SELECT 'function', n.nspname,
+                    {SIGNATURE}, '',
+                    p.proowner, p.proacl
+             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+             WHERE p.proacl IS NOT NULL
+             UNION ALL
+             SELECT 'schema', n.nspname, '', '', n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n
+             WHERE n.nspacl IS NOT NULL
+             UNION ALL
+             SELECT 'database', '', d.datname, '', d.datdba, d.datacl FROM pg_catalog.pg_database d
+             WHERE d.datacl IS NOT NULL AND d.datname = current_database())
+    SELECT DISTINCT ours.rolname, t.kind, t.schema, t.name, lower(x.privilege_type), t.col,
+"""  # noqa: S608 - constant SQL
+_OF_OURS = " FROM things t CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee"
+_HELD = f"{_THINGS} x.is_grantable {_OF_OURS}"
+_BEYOND = f"""
+    {_THINGS} pg_catalog.pg_get_userbyid(x.grantor) {_OF_OURS}
+    WHERE {BEYOND_REVOKE.format("t")}
+    ORDER BY 1, 2, 3, 4, 5, 6, 7
+"""
+_MEMBER = """
+    SELECT m.rolname, 'role', '', r.rolname, 'member', '', g.rolname, g.rolname = current_user
+    FROM pg_catalog.pg_auth_members am LEFT JOIN pg_catalog.pg_roles g ON g.oid = am.grantor
+    JOIN pg_catalog.pg_roles m ON m.oid = am.member JOIN pg_catalog.pg_roles r ON r.oid = am.roleid
+    WHERE m.rolname = ANY (%(logins)s)
+"""
+# Whether PUBLIC has CONNECT and keeps it: the manifest leaves it open, or the admin may not revoke it.
+_PUBLIC = """
+    SELECT EXISTS (SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) x
+                   WHERE x.grantee = 0 AND x.privilege_type = 'CONNECT'
+                     AND (%(left_open)s OR NOT pg_catalog.pg_has_role(d.datdba, 'USAGE')))
+    FROM pg_catalog.pg_database d WHERE d.datname = current_database()
 """
 
 
@@ -142,3 +207,128 @@ def _privileges(login: str, call: Call, schemas: Mapping[str, tuple[bool, list[s
     if may or login in holders:
         found.add(Privilege(login, "schema", schema, "", "usage"))
     return found
+
+
+class PostgreSQLPrivileges:
+    """The privileges that roles hold by name in one database, read from the ACLs of the system catalogs."""
+
+    revision_queries = RevisionPrivileges()
+
+    def __init__(self) -> None:
+        self._grantors: dict[tuple[str, str], str] = {}
+        self.public: frozenset[str] = frozenset()
+
+    def declared(self, connection: sa.Connection, deployment: "Deployment") -> set[Privilege]:
+        """Return the privileges of the manifest, with CONNECT where PUBLIC does not have it."""
+        privileges = declared_privileges(connection, deployment, self.public)
+        if not self._public_connects(connection):
+            database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+            privileges |= {
+                Privilege(account.login, "database", "", database, "connect")
+                for account in deployment.accounts.values()
+            }
+        return privileges
+
+    def declared_functions(
+        self, connection: sa.Connection, accounts: Iterable[Account]
+    ) -> tuple[set[Privilege], list[str]]:
+        """Return EXECUTE on the manifest's functions, and an obstacle for each that cannot be granted."""
+        return routines.functions(connection, accounts)
+
+    def held(
+        self, connection: sa.Connection, logins: Iterable[str], schemas: Iterable[str]
+    ) -> set[Privilege]:
+        """Return the privileges and memberships that the logins were granted by name.
+
+        Every schema of the database is read, because a managed role may hold nothing beyond the manifest. CONNECT is
+        left out while PUBLIC has it and keeps it.
+
+        Args:
+            connection: a connection of the admin account.
+            logins: the roles to look at.
+            schemas: has no effect here.
+        """
+        given = {"logins": list(logins)}
+        found = set()
+        for *row, passes_on in connection.exec_driver_sql(_HELD, given):
+            found.add(held := Privilege(*row))
+            if passes_on:
+                found.add(replace(held, verb=f"{GRANT_OPTION} {held.verb}"))
+        for *row, grantor, is_owner in connection.exec_driver_sql(_MEMBER, given):
+            found.add(member := Privilege(*row))
+            # From 16 on a membership can be revoked only as its grantor; before, the grantor has no effect.
+            if is_since(connection, MEMBERSHIP_OPTIONS) and not is_owner:
+                self._grantors[member.login, member.name] = grantor
+        if self._public_connects(connection):
+            found = {p for p in found if (p.kind, p.verb) != ("database", "connect")}
+        return found
+
+    def _public_connects(self, connection: sa.Connection) -> bool:
+        given = {"left_open": "connect" in self.public}
+        return bool(connection.exec_driver_sql(_PUBLIC, given).scalar_one())
+
+    def grant(self, batch: Batch) -> Statement:
+        """Return the GRANT of a batch."""
+        return Statement.plain(f"GRANT {_verbs(batch)} ON {_things(batch)} TO {_roles(batch)}")
+
+    def revoke(self, batch: Batch) -> Statement:
+        """Return the REVOKE of a batch.
+
+        A membership is revoked as its grantor, as last read by `held`.
+        """
+        if batch.kind == "role":
+            key = (batch.logins[0], batch.name)
+            by = f" GRANTED BY {quoted(self._grantors[key])}" if key in self._grantors else ""
+            return Statement.plain(f"REVOKE {quoted(batch.name)} FROM {_roles(batch)}{by} CASCADE")
+        if batch.passes_on:
+            verbs = _verbs(batch).replace(f"{GRANT_OPTION} ".upper(), "")
+            return Statement.plain(
+                f"REVOKE {GRANT_OPTION.upper()} {verbs} ON {_things(batch)} FROM {_roles(batch)} CASCADE"
+            )
+        return Statement.plain(f"REVOKE {_verbs(batch)} ON {_things(batch)} FROM {_roles(batch)}")
+
+    def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
+        """Return a line for each privilege that a REVOKE of the admin account would leave in place.
+
+        Each line names the grantor and the statement that the grantor must send.
+        """
+        taken = {replace(p, verb=p.verb.removeprefix(GRANT_OPTION).strip()) for p in difference.revoke}
+        found = []
+        for *row, grantor in connection.exec_driver_sql(
+            _BEYOND, {"logins": sorted({p.login for p in taken})}
+        ):
+            held = Privilege(*row)
+            # A REVOKE on a table also revokes the privilege on its columns.
+            if held in taken or replace(held, column="") in taken:
+                (batch,) = batches([held], things=False)
+                found.append(
+                    f"{held} was granted by {grantor}, who alone can take it away: as {quoted(grantor)},"
+                    f" {self.revoke(batch)}"
+                )
+        return found
+
+    def survives_revoke(self, privilege: Privilege) -> bool:
+        """Return True for a membership: a session that ran SET ROLE keeps that role."""
+        return privilege.kind == "role"
+
+
+def _roles(batch: Batch) -> str:
+    return ", ".join(map(quoted, batch.logins))
+
+
+def _verbs(batch: Batch) -> str:
+    parts = []
+    for verb, names in batch.verbs:
+        listed = f" ({', '.join(map(quoted, names))})" if names else ""
+        parts.append(f"{verb.upper()}{listed}")
+    return ", ".join(parts)
+
+
+def _things(batch: Batch) -> str:
+    if batch.kind in ("schema", "database"):
+        listed = [quoted(schema or name) for schema, name in batch.things]
+    elif batch.kind == "function":  # the server has quoted the signature
+        return "ROUTINE " + ", ".join(f"{quoted(schema)}.{name}" for schema, name in batch.things)
+    else:
+        listed = [f"{quoted(schema)}.{quoted(name)}" for schema, name in batch.things]
+    return f"{batch.kind.upper()} {', '.join(listed)}"

@@ -34,8 +34,6 @@ _DEPENDENCIES = """
     ORDER BY 1, 2, 3, 4
 """
 _PATH = "search_path"
-AUDITS = ("log_", "pgaudit.", "auto_explain.", "pg_stat_statements.")
-"""Prefixes of the settings that control logging and auditing, which an apply does not reset."""
 
 
 def limits(connection: sa.Connection, logins: Iterable[str]) -> dict[str, dict[str, str]]:

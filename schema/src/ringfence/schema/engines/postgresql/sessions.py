@@ -1,14 +1,18 @@
-"""Sessions of a PostgreSQL server: how to identify them, which ones block DDL, and how long to wait for locks."""
+"""Sessions and locks of a PostgreSQL server: who blocks DDL, the job's lock, and the timeout of locks."""
 
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.base import Findings, OpenConnections, Statement
+from ringfence.runtime.errors import NotReady
+from ringfence.schema.engines.base import HeldLock, OpenConnections, Server
 from ringfence.schema.engines.postgresql.quoting import literal
+from ringfence.schema.errors import LockLost
+from ringfence.schema.text import Say
 
-_NEEDED = 3  # further connections: for the migration, for the lock and for catalog queries
 _LONG = 5  # seconds after which an open transaction is reported
 # lock_not_available; deadlock_detected; serialization_failure, also of a conflict with recovery on a standby
 _LOCK_CONFLICTS = frozenset({"55P03", "40P01", "40001"})
@@ -20,21 +24,9 @@ _OPEN = """
       AND xact_start < clock_timestamp() - %s * interval '1 second'
     ORDER BY xact_start
 """
-_FREE = """
-    SELECT pg_backend_pid(),
-           (SELECT sum(setting::int * CASE name WHEN 'max_connections' THEN 1 ELSE -1 END) FROM pg_catalog.pg_settings
-            WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections'))
-           - (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')
-"""
-_INVALID_INDEX = """
-    SELECT n.nspname
-    FROM pg_catalog.pg_index i
-    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = %s AND n.nspname = COALESCE(%s, current_schema()) AND NOT i.indisvalid
-"""
-
-
+# PostgreSQL scopes advisory locks to a database, so one key serves every deployment.
+_LOCK = int.from_bytes(hashlib.sha256(b"ringfence").digest()[:8], "big", signed=True)
+_POLL = 0.5  # seconds between attempts; blocking in pg_advisory_lock deadlocks with CREATE INDEX CONCURRENTLY
 # Parallel workers also run under the account's name. A role that is not its member sees only the name (type is NULL).
 _CONNECTIONS = """
     SELECT usename, CASE WHEN backend_type IS NULL THEN ''
@@ -66,38 +58,17 @@ def terminate_statement(login: str) -> str:
     return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {where}"  # noqa: S608 - a message
 
 
-class Sessions:
-    """The part of the backend that deals with sessions of the server."""
+class PostgreSQLSessions:
+    """The sessions of a server.
 
-    engine: Callable[..., sa.Engine]
+    Args:
+        server: the server.
+    """
 
-    def check_environment(self, connection: sa.Connection) -> Findings:
-        """Check for a pooler, for free connections and for long transactions.
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
-        A pooler gives its clients process ids of its own, which differ from that of `pg_backend_pid()`.
-        """
-        found = Findings(warnings=self.long_transactions(connection))
-        pid, free = connection.exec_driver_sql(_FREE).one()
-        driver: Any = connection.connection.dbapi_connection
-        if driver.info.backend_pid != pid:
-            found.errors.append(
-                "the connection goes through a pooler (PgBouncer?), and a lock that is held there protects nothing:"
-                " DB_HOST and DB_PORT of the migration must name the server itself"
-            )
-        if free < _NEEDED:
-            found.errors.append(
-                f"the server has {max(free, 0)} free connections, and the job needs {_NEEDED}: let services have"
-                " smaller pools (DB_POOL_SIZE), or give max_connections more"
-            )
-        return found
-
-    def compare_nodes(
-        self, connection: sa.Connection, schemas: Collection[str | None]
-    ) -> tuple[list[str], list[str]]:
-        """Return nothing: there is one node."""
-        return [], []
-
-    def session_of(self, connection: sa.Connection) -> str:
+    def identifier(self, connection: sa.Connection) -> str:
         """Return the process id of the connection's backend and its start time.
 
         The operating system reuses process ids, so the id alone does not identify a session.
@@ -108,23 +79,15 @@ class Sessions:
             ).scalar_one()
         )
 
-    def session_is_busy(self, session: str) -> bool:
+    def is_busy(self, session: str) -> bool:
         """Return whether the backend process with this id and start time exists."""
         pid, _, began = session.partition(" ")
-        with self.engine().connect() as connection:
+        with self._server.engine().connect() as connection:
             found = connection.exec_driver_sql(
                 "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = %s AND backend_start = %s::timestamptz",
                 (int(pid), began),
             )
             return found.first() is not None
-
-    def set_lock_timeout(self, connection: sa.Connection, seconds: float) -> None:
-        """Set `lock_timeout` for the session."""
-        connection.exec_driver_sql(f"SET lock_timeout = {max(1, round(seconds * 1000))}")
-
-    def is_lock_conflict(self, error: sa.exc.DBAPIError) -> bool:
-        """Return whether the statement failed with a lock timeout, a deadlock or a serialization failure."""
-        return getattr(error.orig, "pgcode", None) in _LOCK_CONFLICTS
 
     def long_transactions(self, connection: sa.Connection) -> list[str]:
         """Return a line for each transaction that is open for more than 5 seconds.
@@ -138,12 +101,74 @@ class Sessions:
             for pid, user, application, state, seconds in connection.exec_driver_sql(_OPEN, (_LONG,))
         ]
 
-    def drop_incomplete_index(
-        self, connection: sa.Connection, schema: str | None, index: str
-    ) -> Statement | None:
-        """Return the DROP of an invalid index, which a failed CREATE INDEX CONCURRENTLY leaves."""
-        found = connection.exec_driver_sql(_INVALID_INDEX, (index, schema)).scalar()
-        if found is None:
-            return None
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        return Statement(f"DROP INDEX CONCURRENTLY IF EXISTS {quote(found)}.{quote(index)}")
+
+class PostgreSQLLocks:
+    """The deployment's advisory lock, and the timeout of locks.
+
+    Args:
+        server: the server.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @contextlib.contextmanager
+    def hold(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
+        """Hold the deployment's advisory lock on a connection of its own.
+
+        The server releases the lock when that connection ends, so a lock never outlives its job.
+
+        Raises:
+            NotReady: another job held the lock for the whole `patience`.
+        """
+        engine = self._server.engine()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("SET idle_session_timeout = 0")
+            deadline = time.monotonic() + patience
+            announced = False
+            while not connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).scalar_one():
+                if not announced:
+                    say("another job holds the lock of this database; waiting for it")
+                    announced = True
+                if time.monotonic() > deadline:
+                    raise NotReady(
+                        f"another job has held the lock of {self._server.settings} for {patience:g} s; it is the"
+                        " session in pg_locks with locktype = 'advisory'",
+                        "locked",
+                    )
+                time.sleep(_POLL)
+            yield _Lock(connection)
+            # Closing the connection releases the lock too, but only once the server notices.
+            with contextlib.suppress(sa.exc.DBAPIError):
+                connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+    def set_timeout(self, connection: sa.Connection, seconds: float) -> None:
+        """Set `lock_timeout` for the session."""
+        connection.exec_driver_sql(f"SET lock_timeout = {max(1, round(seconds * 1000))}")
+
+    def is_conflict(self, error: sa.exc.DBAPIError) -> bool:
+        """Return whether the statement failed with a lock timeout, a deadlock or a serialization failure."""
+        return getattr(error.orig, "pgcode", None) in _LOCK_CONFLICTS
+
+
+class _Lock:
+    """The held advisory lock."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def register_session(self, connection: sa.Connection) -> None:
+        """Do nothing: no other job can take the lock over while its connection is open."""
+
+    def check(self) -> None:
+        """Check that the connection that holds the lock is still open.
+
+        Raises:
+            LockLost: the connection is closed.
+        """
+        try:
+            self._connection.exec_driver_sql("SELECT 1")
+        except sa.exc.DBAPIError as error:
+            raise LockLost(
+                "the connection that held the deployment's lock is gone; run the job again"
+            ) from error

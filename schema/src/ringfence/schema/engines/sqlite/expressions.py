@@ -8,7 +8,7 @@ import re
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.sqlite.ddl import Token, positions
+from ringfence.schema.engines.sqlite.create_statements import Token, positions
 from ringfence.schema.sql.text import verbatim
 
 # What may follow DEFAULT without parentheses: https://www.sqlite.org/lang_createtable.html#the_default_clause

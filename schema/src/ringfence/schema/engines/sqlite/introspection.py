@@ -1,5 +1,6 @@
 """Reads what an SQLite file holds, and what SQLite makes of the models in memory, from the same CREATE statements."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -8,7 +9,16 @@ from sqlalchemy.pool import StaticPool
 
 from ringfence.schema.comparison.scratch import creating_models
 from ringfence.schema.comparison.snapshot import Models, Snapshot, unnamed
-from ringfence.schema.engines.sqlite.ddl import TableText, canonical, read_index, read_table, read_view
+from ringfence.schema.engines.sqlite.create_statements import (
+    TableText,
+    canonical,
+    read_index,
+    read_table,
+    read_view,
+)
+from ringfence.schema.engines.sqlite.reflection import SQLiteTranslator
+from ringfence.schema.rendering.table_parts import Translator
+from ringfence.schema.state.columns import ColumnPath
 
 _MASTER = "SELECT type, name, tbl_name, sql FROM {}sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
 _OURS = ("ringfence_", "sqlite_", "_alembic_tmp_")
@@ -126,3 +136,44 @@ def _table(
         label = "" if item.kind == "primary key" else item.name or unnamed(definition)
         conflict = {"on conflict": item.conflict or None}
         snapshot.add(item.kind, schema, name, label, definition=definition, **conflict)
+
+
+class SQLiteIntrospection:
+    """What one database file holds."""
+
+    def __init__(self) -> None:
+        self.catalog = SQLiteCatalog()
+
+    def translator(self, connection: sa.Connection) -> Translator:
+        """Return the translator from SQLite's catalog to the source of models."""
+        return SQLiteTranslator()
+
+    def columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
+        """Read the columns of every table and view of the main database."""
+        rows = connection.exec_driver_sql(
+            "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c"
+            " WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        )
+        return frozenset((None, table, column) for table, column in rows)
+
+    def tables_without_rollback(self, connection: sa.Connection) -> frozenset[tuple[str | None, str]]:
+        """Return no table: a rollback undoes every change."""
+        return frozenset()
+
+    def broken_references(self, connection: sa.Connection) -> Mapping[str, int]:
+        """Count them for every table: SQLite checks no foreign key while they are switched off for a migration.
+
+        A table whose foreign key refers to columns that are not unique cannot be checked, and is left out; the models
+        have no such foreign key.
+        """
+        broken: Counter[str] = Counter()
+        quote = connection.dialect.identifier_preparer.quote
+        for table in sa.inspect(connection).get_table_names():
+            try:
+                rows = connection.exec_driver_sql(f"PRAGMA foreign_key_check({quote(table)})").all()
+            except sa.exc.OperationalError as error:
+                if "foreign key mismatch" not in str(error.orig):
+                    raise
+            else:
+                broken.update(row[0] for row in rows)
+        return broken

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.comparison.snapshot import Facets, Name
-from ringfence.schema.engines.sqlite.ddl import numeric, read_table
+from ringfence.schema.engines.sqlite.create_statements import numeric, read_table
 from ringfence.schema.models.columns import DeclaredAs
 from ringfence.schema.rendering.model_types import declared
 from ringfence.schema.rendering.table_parts import Column, Item, LeftOut, Options

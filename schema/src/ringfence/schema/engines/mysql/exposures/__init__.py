@@ -17,7 +17,7 @@ from ringfence.schema.state import releases
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 _ADMINISTRATORS = (
     "SELECT CONCAT('''', User, '''@''', Host, '''') FROM mysql.user"  # noqa: S608 - constant SQL
@@ -73,7 +73,7 @@ def _roles_and_global_privileges(
     accounts: "FamilyAccounts", connection: sa.Connection, logins: tuple[str, ...]
 ) -> Iterator[Exposure]:
     """Yield the roles and global privileges that our accounts hold; no attempt on a table would show them."""
-    for p in sorted(accounts.held_privileges(connection, logins, ())):
+    for p in sorted(accounts.privileges.held(connection, logins, ())):
         if p.kind == "role":
             says = f"{p.login} was granted the role {p.name}, and may take on all its rights"
         elif p.kind == "server":

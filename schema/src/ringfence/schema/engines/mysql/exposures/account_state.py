@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.mysql.quoting import statement
+from ringfence.schema.engines.types import Statement
 
 if TYPE_CHECKING:
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 PASSWORD_PLUGINS = frozenset(
     {
@@ -142,7 +142,7 @@ def _password(accounts: "FamilyAccounts", state: AccountState) -> Iterator[Expos
             "password",
             login,
             f"the password of {account} ends after {state.lifetime} days, which no manifest says",
-            repair=statement(f"ALTER USER {account} PASSWORD EXPIRE DEFAULT"),
+            repair=Statement.plain(f"ALTER USER {account} PASSWORD EXPIRE DEFAULT"),
             finding="missing",
         )
     elif state.ends and not state.expired:
@@ -158,7 +158,7 @@ def _password(accounts: "FamilyAccounts", state: AccountState) -> Iterator[Expos
             "password",
             login,
             f"{state.attempts} wrong passwords, of anybody, lock {account} for a while (FAILED_LOGIN_ATTEMPTS)",
-            repair=statement(f"ALTER USER {account} FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0"),
+            repair=Statement.plain(f"ALTER USER {account} FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0"),
             finding="missing",
         )
 
@@ -187,7 +187,7 @@ def _connection(accounts: "FamilyAccounts", state: AccountState, *, encrypted: b
             "limit",
             login,
             f"{account} is limited to {said}, which no manifest says: the server refuses it what is beyond that",
-            repair=statement(f"ALTER USER {account} WITH {none}"),
+            repair=Statement.plain(f"ALTER USER {account} WITH {none}"),
             finding="missing",
         )
 

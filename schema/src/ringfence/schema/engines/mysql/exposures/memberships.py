@@ -7,10 +7,11 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.mysql.privileges import IS_ADMINISTRATOR, PUBLIC, AccountAt, matches, unescaped
-from ringfence.schema.engines.mysql.quoting import account, statement
+from ringfence.schema.engines.mysql.quoting import account
+from ringfence.schema.engines.types import Statement
 
 if TYPE_CHECKING:
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 _PROXIES = f"""
     SELECT p.User, p.Host, p.Proxied_user, p.Proxied_host, p.With_grant,
@@ -49,7 +50,7 @@ def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> 
         )
         says = f"{who} may act as {whom if proxied else 'any account'} (PROXY), and then has all its rights"
         if may:
-            yield Exposure("proxy", login, says, repair=statement(sql))
+            yield Exposure("proxy", login, says, repair=Statement.plain(sql))
         else:
             yield Exposure(
                 "proxy",
@@ -89,7 +90,7 @@ def members(
                     "membership",
                     login,
                     says,
-                    repair=accounts.statement(sql),
+                    repair=Statement.plain(sql),
                     lasting_connections=((user, f"the rights of {name}"),),
                 )
             else:
@@ -116,7 +117,7 @@ def _public_role(
         and {unescaped(one) for one in reaches} <= schemas
         and accounts.may_revoke_role(connection, *role)
     ):
-        yield Exposure("membership", None, says, repair=accounts.statement(sql))
+        yield Exposure("membership", None, says, repair=Statement.plain(sql))
     elif here:
         resolution = f"as who granted it, who knows whom else that serves: {sql}"
         yield Exposure("membership", None, says, resolution=resolution, refuses=True)

@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
-from ringfence.schema.engines.mysql.privileges import AdminPrivileges, escaped_pattern, matches, unescaped
+from ringfence.schema.engines.mysql.privileges import (
+    AdminPrivileges,
+    escaped_pattern,
+    matches,
+    privileges_and_object,
+    unescaped,
+)
 from ringfence.schema.engines.mysql.quoting import quoted
+from ringfence.schema.engines.types import Statement
 from ringfence.schema.grants.difference import Privilege, bundles
 from ringfence.schema.state import releases
 
 if TYPE_CHECKING:
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 _ELSEWHERE = (
     "SELECT grantee, 'database', table_schema, '', privilege_type, '', is_grantable"
@@ -58,7 +65,7 @@ def elsewhere(
     # GRANT OPTION comes first: once the privileges of a grant are revoked, it has no option to revoke.
     passing = {p for p in held if p.verb == "grant option"}
     for bundle in (*bundles(passing), *bundles(held - passing)):
-        on, account = accounts.what(bundle), accounts.account(bundle.login)
+        on, account = privileges_and_object(bundle), accounts.account(bundle.login)
         says = f"{account} was granted {on}, outside the deployment"
         where = bundle.schema
         if where not in shared:
@@ -80,7 +87,7 @@ def elsewhere(
                 "grant elsewhere",
                 bundle.login,
                 says,
-                repair=accounts.statement(f"REVOKE {on} FROM {account}"),
+                repair=Statement.plain(f"REVOKE {on} FROM {account}"),
                 lasting_connections=((bundle.login, on),) if bundle.kind == "database" else (),
             )
         else:

@@ -13,12 +13,14 @@ from ringfence.schema.engines.mysql.privileges import (
     AdminPrivileges,
     escaped_pattern,
     matches,
+    privileges_and_object,
     unescaped,
 )
+from ringfence.schema.engines.types import Statement
 from ringfence.schema.grants.difference import Privilege, bundles
 
 if TYPE_CHECKING:
-    from ringfence.schema.engines.mysql.roles import FamilyAccounts
+    from ringfence.schema.engines.mysql.accounts import FamilyAccounts
 
 _PUBLIC = (
     "SELECT 'database', table_schema, '', privilege_type, '' FROM information_schema.schema_privileges"
@@ -50,7 +52,7 @@ def public(
                 found.add(Privilege("", kind, schema, name, verb.lower(), column))
     routines = mysql_routines.held(connection, (PUBLIC,), tuple(schemas))
     for bundle in bundles(found | {replace(routine, login="") for routine in routines}):
-        on = accounts.what(bundle)
+        on = privileges_and_object(bundle)
         says, revoke = f"PUBLIC has {on}", f"REVOKE {on} FROM PUBLIC"
         within = bundle.kind != "database"
         here = [schema for schema in schemas if within or matches(bundle.schema, schema)]
@@ -60,7 +62,7 @@ def public(
             rights.may_revoke(verb, escaped_pattern(bundle.schema) if within else bundle.schema)
             for verb, _ in bundle.verbs
         ):
-            yield Exposure("public", None, says, repair=accounts.statement(revoke))
+            yield Exposure("public", None, says, repair=Statement.plain(revoke))
         else:
             resolution = f"as an administrator of the server: {revoke}"
             yield Exposure("public", None, says, resolution=resolution, refuses=True)

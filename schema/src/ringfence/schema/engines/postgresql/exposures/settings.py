@@ -9,6 +9,7 @@ from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql import role_settings
 from ringfence.schema.engines.postgresql.catalog import PARAMETER_PRIVILEGES, is_since
 from ringfence.schema.engines.postgresql.quoting import quoted, statement
+from ringfence.schema.features.postgresql import FEATURES
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -65,7 +66,7 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
             yield from _of_everybody(connection, binds, word, value, *of_everybody, here=here)
         else:
             given = declared.get(login, {}).get(word)
-            audits = given is None and word.lower().startswith(role_settings.AUDITS)
+            audits = given is None and word.lower().startswith(FEATURES.audit_settings)
             # A setting for this database that the admin may reset is reset by the plan together with the limits.
             if here and not audits and (may or given == value):
                 continue
@@ -94,7 +95,7 @@ def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterabl
         has, should = held.get(account.login, {}), dict(account.limits)
         for word in sorted({*has, *should}):
             if has.get(word) == should.get(word) or (
-                word not in should and word.lower().startswith(role_settings.AUDITS)
+                word not in should and word.lower().startswith(FEATURES.audit_settings)
             ):
                 continue
             says = (
