@@ -68,7 +68,7 @@ def test_what_another_owns_and_nobody_was_given_is_named(shop, kind):
         )
         says = (
             f"the account {{{service}}} cannot {does}: that calls the function public.fits(integer), which belongs to"
-            f" {owner} and which neither {{{service}}} nor the admin was given; as {owner}: GRANT EXECUTE ON ROUTINE"
+            f" {owner} and neither {{{service}}} nor the admin may use; as {owner}: GRANT EXECUTE ON ROUTINE"
             f' "public".fits(integer) TO "{{{service}}}", or GRANT EXECUTE ON ROUTINE "public".fits(integer) TO'
             ' "{boss}" WITH GRANT OPTION'
         )

@@ -353,7 +353,7 @@ def test_the_list_does_not_depend_on_the_order_of_the_servers_rows(shop, monkeyp
     )
     assert plan_access(shop.load(), shop.env(), adopt=True).adoption.as_dict() == expected
     assert any(
-        "direct: select, update on shut.till does nothing now" in line for line in expected["policies"]
+        "direct: select, update on shut.till has no effect now" in line for line in expected["policies"]
     )
     held = {
         (line["login"].removeprefix(shop.database.prefix), line["verb"]): line["through"]

@@ -103,7 +103,9 @@ class TestPolicies:
         ) == ("changed", ("secret",))
         others = "\n".join(adoption.others)
         assert f"{prefix}member is a member of {prefix}kong" in others
-        [line] = [one for one in adoption.others if one.startswith("select on customer is taken from PUBLIC")]
+        [line] = [
+            one for one in adoption.others if one.startswith("select on customer is revoked from PUBLIC")
+        ]
         # The server may have other roles that connect, of tests that run beside this one: ten are shown.
         shown = set(re.findall(r"[\w-]+", line))
         assert {f"{prefix}member", f"{prefix}outsider"} <= shown or re.search(r" and \d+ more, ", line)
@@ -113,14 +115,14 @@ class TestPolicies:
         kong = catalog.login("kong")
         said = "\n".join(notes)
         for text in (
-            f"{kong}: select on stock.item does nothing now, for the login has no USAGE on the schema stock;"
-            " an apply takes the grant away",
-            f"{kong}: insert on purchase reaches no row now, for row security is on and no policy is for the login; an"
-            " apply gives it rows, and insert comes alive",
-            f"the policy idle on purchase, for {kong}, does nothing for it now, for delete there is not granted to"
-            f" {kong}; an apply drops it",
-            f"the policy asleep on customer, for {kong}, does nothing now, for row security is off there; an apply"
-            " drops it",
+            f"{kong}: select on stock.item has no effect now, because the login has no USAGE on the schema stock;"
+            " an apply revokes the grant",
+            f"{kong}: insert on purchase reaches no row now, because row security is on and no policy applies to the"
+            " login; an apply creates policies, and insert takes effect",
+            f"the policy idle on purchase, for {kong}, has no effect for {kong} now, because delete on the table is not"
+            " granted; an apply drops it",
+            f"the policy asleep on customer, for {kong}, has no effect now, because row security is off for the table;"
+            " an apply drops it",
         ):
             assert text in notes, said
 
@@ -133,8 +135,8 @@ class TestPolicies:
         )
         plan = plan_access(catalog.load(), catalog.env(), adopt=True)
         assert (
-            f"the policy alive on purchase, for {outsider}, does nothing now, for row security is off there; an apply"
-            f" switches row security on, and it comes alive for {outsider}"
+            f"the policy alive on purchase, for {outsider}, has no effect now, because row security is off for the table;"
+            f" an apply enables row security, and it takes effect for {outsider}"
         ) in plan.adoption.policies
         # Without row security no policy binds anybody.
         line = self.lines(catalog, plan.adoption)["kong", "table", "purchase", "select"]

@@ -32,7 +32,7 @@ REACH = {
         'ALTER ROLE "{kong}" NOREPLICATION',
     ),
 }
-MEANT = ", or write its login under `protected:` where that is meant"
+MEANT = ", or name its login under `protected:` if that is meant"
 
 
 def test_an_outsider_who_reaches_every_table_is_named_on_a_standing_deployment(own_server, tmp_path):
@@ -55,7 +55,7 @@ def test_an_outsider_who_reaches_every_table_is_named_on_a_standing_deployment(o
         expected = []
         for statements, does, resolution in REACH.values():
             change(shop, *quoted(statements))
-            says = f"{{kong}}, which is none of the manifest's accounts, {does}; {resolution}{MEANT}"
+            says = f"{{kong}}, which is not an account of the manifest, {does}; {resolution}{MEANT}"
             expected.append(said(shop, says))
             assert expected[-1] in warned()
         assert sorted(warned()) == sorted(expected)
@@ -99,8 +99,8 @@ def test_who_loses_what_everybody_may_execute_is_named_before_it_is_closed(db, t
     who = said(shop, "{group}, {kong}")
     assert warning == said(
         shop,
-        f"{who} may execute {shown} and 2 more as everybody does, and an apply closes that; before it, GRANT EXECUTE ON"
-        f' ROUTINE {shown} TO "{{group}}", "{{kong}}" where they call them, or leave it open with `public: [execute]` in the'
+        f"{who} may execute {shown} and 2 more through PUBLIC only, and an apply revokes that; before it, GRANT EXECUTE ON"
+        f' ROUTINE {shown} TO "{{group}}", "{{kong}}" if they call them, or leave it with `public: [execute]` in the'
         " manifest",
     )
     change(
@@ -109,7 +109,7 @@ def test_who_loses_what_everybody_may_execute_is_named_before_it_is_closed(db, t
         *(f'GRANT EXECUTE ON FUNCTION {name}() TO "{{kong}}"' for name in names[1:]),
     )
     (warning,) = losing()
-    assert warning.startswith(said(shop, "{kong} may execute public.counted_0() as everybody does"))
+    assert warning.startswith(said(shop, "{kong} may execute public.counted_0() through PUBLIC only"))
     apply_access(shop.load(), shop.env())
     assert losing() == []
     held = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'counted_%' AND has_function_privilege('{kong}', oid, 'EXECUTE')"
@@ -132,11 +132,11 @@ def test_what_everybody_has_in_all_databases_is_named_and_left(own_server, tmp_p
             assert [
                 one
                 for one in made.warnings
-                if f"everybody has {says}" in one and f"REVOKE {right} FROM PUBLIC" in one
+                if f"PUBLIC has {says}" in one and f"REVOKE {right} FROM PUBLIC" in one
             ]
             assert any(f"{says}, and may" in one.message and one.login for one in findings(shop))
             apply_access(shop.load(), shop.env())
             made = plan(shop)
             assert made.agrees, made.sql()
-            assert any(f"everybody has {says}" in one for one in made.warnings)
+            assert any(f"PUBLIC has {says}" in one for one in made.warnings)
             assert findings(shop) == []

@@ -34,7 +34,7 @@ def test_rights_that_no_manifest_gives_are_taken_away(shop):
     change(shop, *MADE)
     for right, says in RIGHTS.items():
         is_closed(shop, f'GRANT {right} TO "{{till}}"', says=says.format("the account {till} has"))
-        is_closed(shop, f"GRANT {right} TO PUBLIC", says=says.format("everybody has"))
+        is_closed(shop, f"GRANT {right} TO PUBLIC", says=says.format("PUBLIC has"))
     for right in ("USAGE ON TYPE shortly", "USAGE ON LANGUAGE plpgsql"):
         is_closed(
             shop, f'GRANT {right} TO "{{till}}" WITH GRANT OPTION', says="the account {till} has USAGE on "
@@ -73,8 +73,8 @@ def test_what_another_granted_is_refused_by_name(shop):
 
 def test_what_is_the_server_s_own_is_closed_to_everybody_again(shop):
     for right, says in {
-        "SELECT ON pg_catalog.pg_authid": "everybody has SELECT on table pg_authid",
-        "EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)": "everybody has EXECUTE on function pg_read_file",
+        "SELECT ON pg_catalog.pg_authid": "PUBLIC has SELECT on table pg_authid",
+        "EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)": "PUBLIC has EXECUTE on function pg_read_file",
     }.items():
         is_closed(shop, f"GRANT {right} TO PUBLIC", says=says)
 
@@ -93,7 +93,7 @@ def test_a_user_mapping_is_left_to_a_person(shop):
         "CREATE USER MAPPING FOR PUBLIC SERVER elsewhere",
     )
     assert plan(shop).agrees
-    assert any("everybody has a user mapping" in one for one in plan(shop).warnings)
+    assert any("PUBLIC has a user mapping" in one for one in plan(shop).warnings)
     assert findings(shop) == []
 
 
@@ -112,7 +112,7 @@ def test_what_belongs_to_somebody_else_is_refused(shop, kind):
     is_refused(
         shop,
         f'ALTER {kind} {name} OWNER TO "{{kong}}"',
-        says=f"{says} {{kong}}: that may do anything with it",
+        says=f"{says} {{kong}}: an owner and its members may do anything with it",
         resolution=f'ALTER {kind} {name if kind == "SCHEMA" else "public." + name} OWNER TO "{admin}"',
     )
     change(shop, f"ALTER {kind} {name} OWNER TO {owner if kind == 'SCHEMA' else admin}")

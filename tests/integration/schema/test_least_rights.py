@@ -192,7 +192,7 @@ def test_everybodys_create_is_reported_where_the_admin_cannot_stop_it(admin):
         "GRANT USAGE, CREATE ON SCHEMA public TO PUBLIC",
     )
     report = job(admin)
-    assert any("everybody may create tables in schema public" in warning for warning in report.warnings)
+    assert any("PUBLIC may create tables in schema public" in warning for warning in report.warnings)
 
 
 @pytest.mark.engines("postgresql")

@@ -109,13 +109,14 @@ class PostgreSQLChecks:
         driver: Any = connection.connection.dbapi_connection
         if driver.info.backend_pid != pid:
             found.errors.append(
-                "the connection goes through a pooler (PgBouncer?), and a lock that is held there protects nothing:"
+                "the connection goes through a pooler (PgBouncer?), and an advisory lock held through it protects"
+                " nothing:"
                 " DB_HOST and DB_PORT of the migration must name the server itself"
             )
         if free < _NEEDED:
             found.errors.append(
-                f"the server has {max(free, 0)} free connections, and the job needs {_NEEDED}: let services have"
-                " smaller pools (DB_POOL_SIZE), or give max_connections more"
+                f"the server has {max(free, 0)} free connections, and the job needs {_NEEDED}: reduce the pools"
+                " of the services (DB_POOL_SIZE), or raise max_connections"
             )
         return found
 

@@ -384,8 +384,8 @@ class EnumAwareImpl(PostgresqlImpl):
                     default, by_sequence=kw.pop("autoincrement", None)
                 )
                 before, after = before + first, after + last
-                said = isinstance(kw.get("existing_server_default"), sa.Identity)
-                if said is (identity is None):
+                was_declared = isinstance(kw.get("existing_server_default"), sa.Identity)
+                if was_declared is (identity is None):
                     kw["existing_server_default"] = identity
         for statement in before:
             self._exec(_statement(statement))

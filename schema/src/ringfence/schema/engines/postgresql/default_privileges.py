@@ -7,8 +7,7 @@ import sqlalchemy as sa
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.catalog import NOT_SYSTEM, OF_EXTENSION, SIGNATURE
 from ringfence.schema.engines.postgresql.function_calls import OPEN_TO_ALL, ROUTINES
-from ringfence.schema.engines.postgresql.quoting import quoted
-from ringfence.schema.engines.types import Statement
+from ringfence.schema.engines.postgresql.quoting import quoted, statement
 
 _CREATE = f"""
     SELECT n.nspname, pg_catalog.pg_has_role(n.nspowner, 'USAGE')
@@ -21,7 +20,7 @@ _DATABASE = """
     WHERE x.grantee = 0 AND d.datname = current_database() ORDER BY 2
 """
 # Unmanaged logins that hold or own something in this database or are connected, with CONNECT from PUBLIC alone.
-_GUESTS = """
+_BY_PUBLIC = """
     SELECT r.rolname FROM pg_catalog.pg_roles r
     WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> current_user AND NOT r.rolname = ANY (%(logins)s)
       AND NOT EXISTS (
@@ -99,34 +98,34 @@ def exposures(connection: sa.Connection, logins: Iterable[str], left_open: froze
     """
     found: list[Exposure] = []
     logins = list(logins)
-    if "connect" not in left_open and (guests := _guests(connection, logins)):
+    if "connect" not in left_open and (needed := _needing_connect(connection, logins)):
         # Revoking CONNECT would shut out logins that the manifest does not know.
         left_open |= {"connect"}
-        found.append(Exposure("public", None, guests, finding=None))
-    for kind, what, sql, may in _open(connection, logins, left_open):
+        found.append(Exposure("public", None, needed, finding=None))
+    for kind, says, sql, may in _held_by_public(connection, logins, left_open):
         if may:
-            found.append(Exposure(kind, None, what, repair=Statement(sql.replace("%", "%%"), shown=sql)))
+            found.append(Exposure(kind, None, says, repair=statement(sql)))
         else:
             found.append(
-                Exposure(kind, None, what, resolution=f"its owner can stop that: {sql}", finding=None)
+                Exposure(kind, None, says, resolution=f"its owner can revoke it: {sql}", finding=None)
             )
     return found
 
 
-def _guests(connection: sa.Connection, logins: list[str]) -> str | None:
+def _needing_connect(connection: sa.Connection, logins: list[str]) -> str | None:
     """Describe who could no longer connect if PUBLIC lost CONNECT; None if no other login needs it."""
-    names = [str(name) for (name,) in connection.exec_driver_sql(_GUESTS, {"logins": logins})]
+    names = [str(name) for (name,) in connection.exec_driver_sql(_BY_PUBLIC, {"logins": logins})]
     if not names:
         return None
     database = quoted(str(connection.exec_driver_sql("SELECT current_database()").scalar_one()))
     return (
-        f"everybody may still connect to the database, for {', '.join(names)} would be shut out: say GRANT CONNECT ON"
-        f" DATABASE {database} TO {', '.join(map(quoted, names))}, and the next apply closes it to the others; or leave"
-        " it open for good with `public: [connect]` in the manifest"
+        f"PUBLIC keeps CONNECT on the database, because {', '.join(names)} could not connect without it: send"
+        f" GRANT CONNECT ON DATABASE {database} TO {', '.join(map(quoted, names))}, and the next apply revokes it from"
+        " PUBLIC; or leave it with `public: [connect]` in the manifest"
     )
 
 
-def _open(
+def _held_by_public(
     connection: sa.Connection, logins: list[str], left_open: frozenset[str]
 ) -> Iterator[tuple[str, str, str, bool]]:
     """Yield kind, sentence, the statement that revokes it, and whether the admin account may revoke it."""
@@ -134,32 +133,37 @@ def _open(
     if "create" not in left_open:
         for schema, may in ask(_CREATE):
             sql = f"REVOKE CREATE ON SCHEMA {quoted(schema)} FROM PUBLIC"
-            yield "public", f"everybody may create tables in schema {schema}", sql, may
+            yield "public", f"PUBLIC may create tables in schema {schema}", sql, may
     for database, right, may in ask(_DATABASE):
         if right.lower()[:7] not in left_open and not (right == "TEMPORARY" and "temp" in left_open):
             sql = f"REVOKE {right} ON DATABASE {quoted(database)} FROM PUBLIC"
-            yield "public", f"everybody has {right} on the database {database}", sql, may
+            yield "public", f"PUBLIC has {right} on the database {database}", sql, may
     if "execute" not in left_open:
         for schema, signature, may in ask(_EXECUTE):
             sql = f"REVOKE EXECUTE ON ROUTINE {quoted(schema)}.{signature} FROM PUBLIC"
-            yield "public", f"everybody may execute {schema}.{signature}", sql, may
+            yield "public", f"PUBLIC may execute {schema}.{signature}", sql, may
         if ask(_NEXT).scalar():
             sql = "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC"
             yield (
                 "default privilege",
-                "everybody may execute the functions that the admin will create",
+                "PUBLIC may execute the functions that the admin will create",
                 sql,
                 True,
             )
     for kind, schema, name, right, column, may in ask(_TABLES):
         listed = f" ({quoted(column)})" if column else ""
         sql = f"REVOKE {right}{listed} ON {kind} {quoted(schema)}.{quoted(name)} FROM PUBLIC"
-        yield "public", f"everybody has {right} on {kind.lower()} {schema}.{name}", sql, may
+        yield "public", f"PUBLIC has {right} on {kind.lower()} {schema}.{name}", sql, may
     for owner, schema, kind, grantee, right, may in ask(_DEFAULTS, {"logins": logins}):
         where = f" IN SCHEMA {quoted(schema)}" if schema else ""
-        whom = quoted(grantee) if grantee else "PUBLIC"
-        sql = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(owner)}{where} REVOKE {right} ON {_OBJECTS[kind]} FROM {whom}"
-        yield "default privilege", f"what {owner} creates next is given to {grantee or 'everybody'}", sql, may
+        role = quoted(grantee) if grantee else "PUBLIC"
+        sql = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(owner)}{where} REVOKE {right} ON {_OBJECTS[kind]} FROM {role}"
+        yield (
+            "default privilege",
+            f"default privileges of {owner} give {grantee or 'PUBLIC'} {right} on new {_OBJECTS[kind].lower()}",
+            sql,
+            may,
+        )
 
 
 # Considered are roles that own objects in this database, because their views, functions and triggers call with their
@@ -211,14 +215,14 @@ def losing_execute(
     if not rows:
         return
     functions = [str(name) for name, _ in rows]
-    who = sorted({name for _, names in rows for name in names})
-    whom = ", ".join(map(quoted, who[:_SHOWN]))
+    roles = sorted({name for _, names in rows for name in names})
+    listed = ", ".join(map(quoted, roles[:_SHOWN]))
     yield Exposure(
         "public",
         None,
-        f"{_some(who)} may execute {_some(functions)} as everybody does, and an apply closes that",
-        resolution=f"before it, GRANT EXECUTE ON ROUTINE {', '.join(functions[:_SHOWN])} TO {whom} where they call"
-        " them, or leave it open with `public: [execute]` in the manifest",
+        f"{_some(roles)} may execute {_some(functions)} through PUBLIC only, and an apply revokes that",
+        resolution=f"before it, GRANT EXECUTE ON ROUTINE {', '.join(functions[:_SHOWN])} TO {listed} if they call"
+        " them, or leave it with `public: [execute]` in the manifest",
         finding=None,
     )
 

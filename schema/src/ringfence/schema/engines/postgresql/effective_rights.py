@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 # Each login with the roles that it can become with SET ROLE. Superusers, who can become any, are refused elsewhere.
 _ACTORS_CTE = """
-    ours AS (SELECT oid, rolname, rolsuper FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
+    managed AS (SELECT oid, rolname, rolsuper FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
     actors AS (
         SELECT o.rolname AS login, r.oid, r.rolname, r.rolsuper OR r.rolbypassrls AS bypasses_rls
-        FROM ours o JOIN pg_catalog.pg_roles r
+        FROM managed o JOIN pg_catalog.pg_roles r
           ON r.oid = o.oid OR NOT o.rolsuper AND pg_catalog.pg_has_role(o.oid, r.oid, %(set)s)),
     each AS (SELECT DISTINCT oid, rolname FROM actors)
 """
@@ -134,7 +134,7 @@ _FOLDED = """
 """
 # Logins outside the manifest that may connect and have a privilege on a table from PUBLIC alone.
 _BY_PUBLIC = f"""
-    WITH guests AS (
+    WITH others AS (
         SELECT r.oid, r.rolname FROM pg_catalog.pg_roles r
         WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> current_user AND NOT r.rolname = ANY (%(logins)s)
           AND pg_catalog.has_database_privilege(r.oid, current_database(), 'CONNECT')),
@@ -149,7 +149,7 @@ _BY_PUBLIC = f"""
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND x.grantee = 0 AND {NOT_SYSTEM}
           AND pg_catalog.pg_has_role(c.relowner, 'USAGE') AND NOT {OF_EXTENSION.format("pg_catalog.pg_class", "c")})
     SELECT e.schema, e.name, lower(e.verb), e.col, array_agg(g.rolname::text ORDER BY g.rolname)
-    FROM entries e JOIN guests g ON pg_catalog.has_schema_privilege(g.oid, e.schema_oid, 'USAGE')
+    FROM entries e JOIN others g ON pg_catalog.has_schema_privilege(g.oid, e.schema_oid, 'USAGE')
     WHERE NOT pg_catalog.pg_has_role(g.oid, e.owner, 'USAGE')
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c CROSS JOIN LATERAL (
                           SELECT c.relacl AS acl UNION ALL SELECT e.acl) every_acl
@@ -162,7 +162,7 @@ _MEMBERS = """
     SELECT r.rolname::text, array_agg(m.rolname::text ORDER BY m.rolname)
     FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_auth_members am ON am.roleid = r.oid
     JOIN pg_catalog.pg_roles m ON m.oid = am.member
-    WHERE r.rolname = ANY (%(logins)s) AND NOT m.rolname = ANY (%(ours)s) AND m.rolname <> current_user
+    WHERE r.rolname = ANY (%(logins)s) AND NOT m.rolname = ANY (%(managed)s) AND m.rolname <> current_user
     GROUP BY 1 ORDER BY 1
 """
 _UNREACHED = """
@@ -202,16 +202,16 @@ class Notes:
     """Collects grants and policies without effect while effective rights are evaluated.
 
     Args:
-        ours: managed logins, and those that are to be adopted.
+        managed: managed logins, and those that are to be adopted.
         default: the default schema, whose name is omitted.
     """
 
-    def __init__(self, ours: Collection[str], default: str) -> None:
-        self._managed = frozenset(ours)
+    def __init__(self, managed: Collection[str], default: str) -> None:
+        self._managed = frozenset(managed)
         self._default = default
         self._unusable: dict[tuple[str, RelationKey], list[str]] = {}
-        self._unshown: dict[tuple[str, RelationKey], list[str]] = {}
-        self._blinded: dict[tuple[str, RelationKey], list[str]] = {}
+        self._without_policy: dict[tuple[str, RelationKey], list[str]] = {}
+        self._invisible: dict[tuple[str, RelationKey], list[str]] = {}
 
     def unusable(self, login: str, key: RelationKey, verb: str) -> None:
         """Record a privilege that has no effect because the login has no USAGE on the schema.
@@ -231,9 +231,9 @@ class Notes:
             key: the table.
             verb: the privilege.
         """
-        self._unshown.setdefault((login, key), []).append(verb)
+        self._without_policy.setdefault((login, key), []).append(verb)
 
-    def blinded(self, login: str, key: RelationKey, verb: str) -> None:
+    def invisible(self, login: str, key: RelationKey, verb: str) -> None:
         """Record a privilege of the manifest that will reach no row after an apply.
 
         Args:
@@ -241,7 +241,7 @@ class Notes:
             key: the table.
             verb: the privilege.
         """
-        self._blinded.setdefault((login, key), []).append(verb)
+        self._invisible.setdefault((login, key), []).append(verb)
 
     def lines(
         self,
@@ -261,22 +261,22 @@ class Notes:
         lines = []
         for login, key, verbs in _in_order(self._unusable):
             schema = key[0]
-            lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
+            declared = [v for v in verbs if Right(login, "table", *key, v) in found.after]
             lines.append(
-                f"{login}: {', '.join(verbs)} on {self._name(key)} does nothing now, for the login has no USAGE on"
-                f" the schema {schema}; an apply {self._becomes(lives, verbs, 'gives that, and')}"
+                f"{login}: {', '.join(verbs)} on {self._name(key)} has no effect now, because the login has no USAGE on"
+                f" the schema {schema}; an apply {self._becomes(declared, verbs, 'grants that, and')}"
             )
-        for login, key, verbs in _in_order(self._unshown):
-            lives = [v for v in verbs if Right(login, "table", *key, v) in found.after]
+        for login, key, verbs in _in_order(self._without_policy):
+            declared = [v for v in verbs if Right(login, "table", *key, v) in found.after]
             lines.append(
-                f"{login}: {', '.join(verbs)} on {self._name(key)} reaches no row now, for row security is on and no"
-                f" policy is for the login; an apply {self._becomes(lives, verbs, 'gives it rows, and')}"
+                f"{login}: {', '.join(verbs)} on {self._name(key)} reaches no row now, because row security is on and"
+                f" no policy applies to the login; an apply {self._becomes(declared, verbs, 'creates policies, and')}"
             )
         lines += [
             f"{login}: the manifest gives {', '.join(verbs)} on {self._name(key)}, where row security stays on and no"
-            " policy is for the login: it will reach no row, until `rows:` are written for the table or row security is"
-            " switched off"
-            for login, key, verbs in _in_order(self._blinded)
+            " policy applies to the login: it will reach no row until the manifest has `rows:` for the table or row"
+            " security is disabled"
+            for login, key, verbs in _in_order(self._invisible)
         ]
         for key, every in policies.items():
             for policy in every:
@@ -287,11 +287,11 @@ class Notes:
         return dotted(*key, self._default)
 
     @staticmethod
-    def _becomes(lives: list[str], verbs: list[str], how: str) -> str:
-        if not lives:
-            return "takes the grant away"
-        rest = "" if len(lives) == len(verbs) else ", and takes the rest away"
-        return f"{how} {', '.join(lives)} comes alive{rest}"
+    def _becomes(declared: list[str], verbs: list[str], how: str) -> str:
+        if not declared:
+            return "revokes the grant"
+        rest = "" if len(declared) == len(verbs) else ", and the rest is revoked"
+        return f"{how} {', '.join(declared)} takes effect{rest}"
 
     def _policy(
         self, found: Effective, policy: ExistingPolicy, *, secured: bool, scoped: bool
@@ -299,26 +299,33 @@ class Notes:
         """Describe a policy that has no effect now, or that applies to an account and stays."""
         logins = sorted(policy.roles & {right.login for right in found.now | found.after})
         verbs = list(COMMANDS) if policy.command == "*" else [_VERB[policy.command]]
-        whom = "everybody" if "" in policy.roles else ", ".join(sorted(policy.roles))
-        what = f"the policy {policy.name} on {self._name(policy.table)}, for {whom},"
+        roles = "PUBLIC" if "" in policy.roles else ", ".join(sorted(policy.roles))
+        described = f"the policy {policy.name} on {self._name(policy.table)}, for {roles},"
         drops = policy.has_our_name or policy.roles <= self._managed
         others = sorted(policy.roles - self._managed - {""})
-        fate = "an apply drops it" if drops else "it stays"
+        outcome = "an apply drops it" if drops else "it stays"
         if not secured:
             if scoped and not drops:
-                fate = f"an apply switches row security on, and it comes alive for {', '.join(others) or 'everybody'}"
+                outcome = (
+                    "an apply enables row security, and it takes effect for"
+                    f" {', '.join(others) or 'every role'}"
+                )
             if policy.roles & (self._managed | {""}) or scoped:
-                yield f"{what} does nothing now, for row security is off there; {fate}"
+                yield f"{described} has no effect now, because row security is off for the table; {outcome}"
             return
         idle = [login for login in logins if not self._reached(found, login, policy.table, verbs)]
         if idle:
-            gets = [x for x in idle if any(Right(x, "table", *policy.table, v) in found.after for v in verbs)]
-            if gets and not drops:
-                fate = f"the manifest's grants bring it alive for {', '.join(gets)}"
-            named = f"{', '.join(verbs)} there is not granted to {', '.join(idle)}"
-            yield f"{what} does nothing for {'them' if len(idle) > 1 else 'it'} now, for {named}; {fate}"
+            granted = [
+                x for x in idle if any(Right(x, "table", *policy.table, v) in found.after for v in verbs)
+            ]
+            if granted and not drops:
+                outcome = f"with the manifest's grants it takes effect for {', '.join(granted)}"
+            yield (
+                f"{described} has no effect for {', '.join(idle)} now, because {', '.join(verbs)} on the table is not"
+                f" granted; {outcome}"
+            )
         elif logins and not drops:
-            yield f"{what} is left over: it is for others too, and stays"
+            yield f"{described} is for unmanaged roles too, and stays"
 
     @staticmethod
     def _reached(found: Effective, login: str, key: RelationKey, verbs: list[str]) -> bool:
@@ -331,30 +338,30 @@ class Notes:
             connection: a connection of the admin account.
             logins: the logins to adopt.
         """
-        ask, given = (
-            connection.exec_driver_sql,
-            {"logins": sorted(self._managed), "ours": sorted(self._managed)},
-        )
+        ask = connection.exec_driver_sql
+        given = {"logins": sorted(self._managed), "managed": sorted(self._managed)}
         lines = [
-            f"{listed(members)} {'is a member' if len(members) == 1 else 'are members'} of {role}, and no account of"
-            f" the manifest: they may do all that {role} may, until that membership is revoked"
+            f"{listed(members)} {'is a member' if len(members) == 1 else 'are members'} of {role}, and not"
+            f" in the manifest: they have all privileges of {role} until that membership is revoked"
             for role, members in ask(_MEMBERS, {**given, "logins": logins})
         ]
         taken: dict[tuple[tuple[str, ...], str], dict[str, list[str]]] = {}
-        for schema, name, verb, column, guests in ask(_BY_PUBLIC, given):
-            columns = taken.setdefault((tuple(guests), verb), {}).setdefault(
+        for schema, name, verb, column, roles in ask(_BY_PUBLIC, given):
+            columns = taken.setdefault((tuple(roles), verb), {}).setdefault(
                 dotted(schema, name, self._default), []
             )
             columns += [column] if column else []
-        for (guests, verb), things in taken.items():
-            on = ", ".join(f"{name} ({', '.join(cols)})" if cols else name for name, cols in things.items())
+        for (roles, verb), relations in taken.items():
+            on = ", ".join(
+                f"{name} ({', '.join(cols)})" if cols else name for name, cols in relations.items()
+            )
             lines.append(
-                f"{verb} on {on} is taken from PUBLIC, and {listed(guests)}, no account of the manifest, "
-                f"{'has' if len(guests) == 1 else 'have'} it in no other way"
+                f"{verb} on {on} is revoked from PUBLIC, and {listed(roles)}, which the manifest does not name, "
+                f"{'has' if len(roles) == 1 else 'have'} it through PUBLIC only"
             )
         lines += [
-            f"{login} cannot log in here now: {'it may not connect' if can else 'it is locked (NOLOGIN)'};"
-            " an apply lets it"
+            f"{login} cannot log in now: {'it has no CONNECT' if can else 'it is locked (NOLOGIN)'}; an apply"
+            f" {'grants it' if can else 'unlocks it'}"
             for login, can in ask(_UNREACHED, {"logins": logins})
         ]
         return lines
@@ -364,17 +371,17 @@ _VERBS = {verb: position for position, verb in enumerate(COMMANDS)}
 
 
 def _in_order(
-    noted: Mapping[tuple[str, RelationKey], list[str]],
+    recorded: Mapping[tuple[str, RelationKey], list[str]],
 ) -> Iterator[tuple[str, RelationKey, list[str]]]:
-    """What was noted, by login and table, so that the order in which the server returns rows does not show.
+    """Yield the recorded privileges by login and table, so that the order of the server's rows does not show.
 
     Args:
-        noted: (login, table) -> verbs.
+        recorded: (login, table) -> verbs.
 
     Yields:
         The login, the table, and its verbs: those of rows first, the others by name.
     """
-    for (login, key), verbs in sorted(noted.items()):
+    for (login, key), verbs in sorted(recorded.items()):
         yield login, key, sorted(verbs, key=lambda verb: (_VERBS.get(verb, len(_VERBS)), verb))
 
 
@@ -608,7 +615,7 @@ class _Evaluation:
             rows = self._rows(actor, key, right.verb, left)
             if rows is None:
                 del self.found.after[right]
-                self._notes.blinded(right.login, key, right.verb)
+                self._notes.invisible(right.login, key, right.verb)
             else:
                 self.found.after[right] = replace(rows, columns=reach.columns, through=reach.through)
 

@@ -321,8 +321,8 @@ def _default_schema(connection: sa.Connection) -> str:
     found = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
     if found is None:
         raise JobFailed(
-            "no schema of the admin's search_path exists, so no table has a schema to be in: make one, as CREATE SCHEMA"
-            " public, or set the role's search_path"
+            "no schema of the admin's search_path exists, so tables cannot be created: create one, such as"
+            " CREATE SCHEMA public, or set the role's search_path"
         )
     return str(found)
 
@@ -339,7 +339,7 @@ def lacks_scratch(connection: sa.Connection, schemas: Collection[str]) -> str | 
         return None
     quote = connection.dialect.identifier_preparer.quote
     return (
-        f"{me} may not make a schema for the length of a transaction, in which models and database are compared:"
+        f"{me} may not create a schema, which comparing models and database needs within one transaction:"
         f" GRANT CREATE ON DATABASE {quote(database)} TO {quote(me)}"
     )
 

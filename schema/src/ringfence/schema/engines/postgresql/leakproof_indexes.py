@@ -29,7 +29,7 @@ _ENUM, _EXPRESSION, _PREFIX = "enum", "expression", "prefix"
 _SUFFIXES = frozenset(
     {operators.asc_op, operators.desc_op, operators.nulls_first_op, operators.nulls_last_op}
 )
-_WAYS = {
+_RESOLUTIONS = {
     "numeric": "a BIGINT of the smallest unit keeps its index",
     _ENUM: "a text with a CHECK, sa.Enum(…, native_enum=False), keeps its index",
     "citext": "a text that services write in lower case keeps its index",
@@ -73,8 +73,8 @@ def unusable_indexes(table: sa.Table, scoped: Sequence[str]) -> Iterator[Unusabl
         operator_class = str(classes.get(column.name, "")) if column is not None else ""
         kind = _kind(column, operator_class)
         if kind is not None:
-            what = _told(first, column)
-            yield UnusableIndex(name, what, _why(kind, operator_class), _WAYS.get(kind, ""))
+            what = _described(first, column)
+            yield UnusableIndex(name, what, _why(kind, operator_class), _RESOLUTIONS.get(kind, ""))
 
 
 def _indexes(table: sa.Table) -> Iterator[tuple[str, list[Any], Any]]:
@@ -122,7 +122,7 @@ def _written(kind: Any) -> str:
         return repr(kind)
 
 
-def _told(part: Any, column: sa.Column[Any] | None) -> str:
+def _described(part: Any, column: sa.Column[Any] | None) -> str:
     if column is not None:
         return f"{column.name} ({_written(column.type)})"
     try:

@@ -40,11 +40,11 @@ def missing_policies(
         logins: managed logins that exist on the server.
     """
     default = str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
-    ours = set(logins)
+    managed = set(logins)
     asked = [
         (account.login, grant.schema or default, grant.table, grant.verb)
         for account in deployment.accounts.values()
-        if account.login in ours
+        if account.login in managed
         for grant in account.grants
     ]
     asked += [

@@ -82,13 +82,13 @@ _ELSEWHERE = """
     GROUP BY 1, 2 ORDER BY 1, 2
 """
 _LETS = {
-    "FOREIGN DATA WRAPPER": "make servers that reach elsewhere",
-    "FOREIGN SERVER": "reach what is behind it",
+    "FOREIGN DATA WRAPPER": "create foreign servers of it",
+    "FOREIGN SERVER": "create foreign tables that read and write its data",
     "LANGUAGE": "write functions in it",
-    "TYPE": "make tables and functions of it",
-    "TABLESPACE": "store tables there",
+    "TYPE": "create tables and functions with it",
+    "TABLESPACE": "store tables in it",
     "LARGE OBJECT": "read or write it",
-    "PARAMETER": "change how the server, or its own sessions, check and log",
+    "PARAMETER": "change the parameter for the server or for its own sessions",
 }
 _OF_ALL_DATABASES = ("TABLESPACE", "PARAMETER")
 """Shared by all databases of a server, so another database may need what PUBLIC has on these."""
@@ -111,16 +111,19 @@ def object_privileges(
     for login, kind, right, names, number, grantor, may in ask(query, {"logins": logins}):
         whom = quoted(login) if login else "PUBLIC"
         some = ", ".join(names[:_SHOWN]) + (f" and {number - _SHOWN} more" if number > _SHOWN else "")
-        has = f"the account {login} has" if login else "everybody has"
+        has = f"the account {login} has" if login else "PUBLIC has"
         says = f"{has} {right} on {kind.lower()} {some}, and may {_LETS[kind]}"
         sql = f"REVOKE {right} ON {kind} {', '.join(names)} FROM {whom}"
         if login is None and kind in _OF_ALL_DATABASES:
-            resolution = f"no apply takes it, for that concerns every database of the server; if it is not meant: {sql}"
+            resolution = (
+                "no apply revokes it, because every database of the server may need it; if it is not meant:"
+                f" {sql}"
+            )
             yield Exposure("right", None, says, resolution=resolution, finding=None)
         else:
             yield _revoked("right", login, says, sql, grantor, may)
     for kind, name, right, grantor, may in ask(_SYSTEM):
-        says = f"everybody has {right} on {kind.lower()} {name} of the server itself"
+        says = f"PUBLIC has {right} on {kind.lower()} {name} of the server itself"
         yield _revoked("public", None, says, f"REVOKE {right} ON {kind} {name} FROM PUBLIC", grantor, may)
     yield from _mappings(connection, deployment, logins)
     for login, database, owns in ask(_ELSEWHERE, {"logins": logins}):
@@ -150,17 +153,17 @@ def _mappings(connection: sa.Connection, deployment: "Deployment", logins: list[
     }
     for user, server, tables, default in connection.exec_driver_sql(_MAPPINGS, {"logins": logins}):
         login = user if user in logins else None
-        places = {tuple(table.split(".", 1)) for table in tables}
+        mapped = {tuple(table.split(".", 1)) for table in tables}
         uses = {(schema or default, table) for schema, table in granted.get(login or "", ())}
-        if uses & places:
+        if uses & mapped:
             continue
         sql = f"DROP USER MAPPING FOR {quoted(login) if login else 'PUBLIC'} SERVER {quoted(server)}"
-        whose = f"the account {login} has" if login else "everybody has"
+        whose = f"the account {login} has" if login else "PUBLIC has"
         yield Exposure(
             "user mapping",
             login,
             f"{whose} a user mapping, a login of another server, for the foreign server {server}",
-            resolution=f"what it holds is lost with it: {sql}",
+            resolution=f"this also deletes the password in it: {sql}",
             refuses=login is not None,
             finding="excess" if login else None,
         )

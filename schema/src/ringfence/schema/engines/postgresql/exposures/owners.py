@@ -159,10 +159,13 @@ def owners(
             through = (
                 f", of which {', '.join(members)} {'is a member' if len(members) == 1 else 'are members'}"
             )
-            says = f"the {thing} belongs to {one.owner}{through if members else ''}: that may do anything with it"
+            says = (
+                f"the {thing} belongs to {one.owner}{through if members else ''}: an owner and its members may do"
+                " anything with it"
+            )
         elif not _meant(one, used):
             says = (
-                f"the {thing} belongs to {one.owner}, and not to {most or me} as the rest: whoever is made a member of"
+                f"the {thing} belongs to {one.owner}, and not to {most or me} as the rest: any future member of"
                 f" {one.owner} may do anything with it"
             )
         else:
@@ -214,5 +217,5 @@ def _meant(one: _Used, used: Iterable[_Used]) -> bool:
     modelled = [each for each in used if each.kind == "TABLE" and each.modelled]
     if len(modelled) > 1 and _most(modelled) == one.owner:
         return True
-    beside = [each for each in modelled if each.schema == one.schema]
-    return one.owner == one.schema_owner and (not beside or _most(beside) == one.owner)
+    of_schema = [each for each in modelled if each.schema == one.schema]
+    return one.owner == one.schema_owner and (not of_schema or _most(of_schema) == one.owner)

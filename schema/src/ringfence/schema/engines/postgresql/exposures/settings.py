@@ -36,11 +36,11 @@ _OFF = ("off", "false", "no", "0")
 _ON = ("on", "true", "yes", "1")
 # Settings that must not apply to all roles: the harmful values, or None and the harmless ones; the effect; and the
 # proof's finding.
-_EVERYBODY = {
+_OF_ALL_ROLES = {
     "role": (None, ("none",), "every session acts as that role, and no account as itself", "excess"),
     "session_replication_role": (None, ("origin",), "triggers and foreign keys do not act", "excess"),
     "row_security": (_OFF, (), "a statement on a table with row scopes fails", "missing"),
-    "lo_compat_privileges": (_ON, (), "everybody reads and writes every large object", "excess"),
+    "lo_compat_privileges": (_ON, (), "every role reads and writes every large object", "excess"),
     "standard_conforming_strings": (_OFF, (), "a backslash in a text that is sent is an escape", "excess"),
     "default_transaction_read_only": (_ON, (), "no account can write", "missing"),
 }
@@ -61,16 +61,16 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
     query = _SETTINGS.format(may=_MAY_BY_RIGHT if by_right else _MAY)
     binds = {bound.setting.lower() for bound in deployment.policy.scopes.values()}
     declared = {account.login: dict(account.limits) for account in deployment.accounts.values()}
-    for login, here, word, value, may, *of_everybody in connection.exec_driver_sql(query, {"logins": logins}):
+    for login, here, word, value, may, *context in connection.exec_driver_sql(query, {"logins": logins}):
         if login is None:
-            yield from _of_everybody(connection, binds, word, value, *of_everybody, here=here)
+            yield from _for_all_roles(connection, binds, word, value, *context, here=here)
         else:
             given = declared.get(login, {}).get(word)
             audits = given is None and word.lower().startswith(FEATURES.audit_settings)
             # A setting for this database that the admin may reset is reset by the plan together with the limits.
             if here and not audits and (may or given == value):
                 continue
-            where = f" IN DATABASE {quoted(of_everybody[2])}" if here else ""
+            where = f" IN DATABASE {quoted(context[2])}" if here else ""
             sql = f"ALTER ROLE {quoted(login)}{where} RESET {quoted(word)}"
             says = f"each session of {login} begins with {word} = {value!r}, in every database"
             if here:
@@ -88,9 +88,9 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
 def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterable[str]) -> Iterator[Exposure]:
     """Yield an exposure for each limit or setting that differs from the manifest; an apply sets it."""
     held = role_settings.limits(connection, logins)
-    ours = set(logins)
+    managed = set(logins)
     for account in deployment.accounts.values():
-        if account.login not in ours:
+        if account.login not in managed:
             continue
         has, should = held.get(account.login, {}), dict(account.limits)
         for word in sorted({*has, *should}):
@@ -108,7 +108,7 @@ def _limits(connection: sa.Connection, deployment: "Deployment", logins: Iterabl
             yield Exposure("setting", account.login, says + wanted, finding=finding, reported_elsewhere=True)
 
 
-def _of_everybody(
+def _for_all_roles(
     connection: sa.Connection,
     binds: set[str],
     word: str,
@@ -132,13 +132,13 @@ def _of_everybody(
     begins = f"each session of every role begins with {word} = {value!r}"
     name, given = word.lower(), value.lower()
     if name in binds:
-        says = f"{begins}, which binds a row scope: who binds none sees its rows all the same"
+        says = f"{begins}, which binds a row scope: a session that binds none sees its rows all the same"
         if superuser:
             yield Exposure("setting", None, says, repair=statement(sql))
         else:
             yield Exposure("setting", None, says, resolution=f"as a superuser: {sql}", refuses=True)
-    elif name in _EVERYBODY:
-        meant, harmless, does, finding = _EVERYBODY[name]
+    elif name in _OF_ALL_ROLES:
+        meant, harmless, does, finding = _OF_ALL_ROLES[name]
         if (given in meant) if meant is not None else (given not in harmless):
             who = "" if superuser or (here and owner) else "as a superuser: "
             yield Exposure(

@@ -34,10 +34,10 @@ def uncallable(
     default, me = connection.exec_driver_sql("SELECT current_schema(), current_user").one()
     found = table_privileges(deployment.accounts.values(), default)
     uses: dict[tuple[str, Call], set[str]] = {}
-    things: dict[tuple[str, str, tuple[str, str]], Call] = {}
+    first_calls: dict[tuple[str, str, tuple[str, str]], Call] = {}
     for login, call in required_calls(deployment, found, called, default):
         if call.lacks(login):
-            first = things.setdefault((login, call.kind, call.callee), call)
+            first = first_calls.setdefault((login, call.kind, call.callee), call)
             verb = "compare" if call.verb == "type" else call.verb
             uses.setdefault((login, first), set()).add(f"{verb} {call.schema}.{call.table}")
     existing = set(logins)
@@ -45,14 +45,14 @@ def uncallable(
         schema, name = call.callee
         written = f"{quoted(schema)}.{name if call.kind == 'function' else quoted(name)}"
         right = f"GRANT {_RIGHTS[call.kind]} {written} TO"
-        passed_on = f"{right} {quoted(me)} WITH GRANT OPTION, and the next apply gives it on"
-        ways = [f"{right} {quoted(login)}"] if login in existing else []
+        granted_to_admin = f"{right} {quoted(me)} WITH GRANT OPTION, and the next apply grants it"
+        statements = [f"{right} {quoted(login)}"] if login in existing else []
         yield Exposure(
             "call",
             login,
             f"the account {login} cannot {', '.join(sorted(tables))}: that calls the {call.kind} {schema}.{name}, which"
-            f" belongs to {call.owner} and which neither {login} nor the admin was given",
-            resolution=f"as {call.owner}: {', or '.join([*ways, passed_on])}",
+            f" belongs to {call.owner} and neither {login} nor the admin may use",
+            resolution=f"as {call.owner}: {', or '.join([*statements, granted_to_admin])}",
             refuses=True,
             finding="missing",
         )

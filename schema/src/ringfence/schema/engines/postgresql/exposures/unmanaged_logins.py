@@ -61,13 +61,13 @@ def unmanaged_logins(
         "known": [*logins, *declared, *sorted(deployment.policy.protected)],
         "predefined": list(_PREDEFINED),
     }
-    meant = "or write its login under `protected:` where that is meant"
+    protect = "or name its login under `protected:` if that is meant"
     for login, role, members in connection.exec_driver_sql(_OTHERS, given):
-        who = f"{login}, which is none of the manifest's accounts,"
+        who = f"{login}, which is not an account of the manifest,"
         if not role:
             says, sql = f"{who} {_REPLICATES}", f"ALTER ROLE {quoted(login)} NOREPLICATION"
         else:
             above = role if login in members else f"{', '.join(members)}, and by that of {role}"
             says = f"{who} {_PREDEFINED[role]}: it is a member of {above}"
             sql = f"REVOKE {quoted(role)} FROM {quoted(login if login in members else members[0])}"
-        yield Exposure("login", None, says, resolution=f"{sql}, {meant}", finding=None)
+        yield Exposure("login", None, says, resolution=f"{sql}, {protect}", finding=None)
