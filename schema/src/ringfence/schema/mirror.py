@@ -25,6 +25,7 @@ from ringfence.schema.portability import is_unconditional_unique
 from ringfence.schema.revisions.contract import contract_of
 from ringfence.schema.revisions.heads import explain
 from ringfence.schema.revisions.scripts import scripts_in, unreadable
+from ringfence.schema.sql.table_keys import key_of, referred_column, referred_table, split_key
 
 SUFFIX = ".json"
 
@@ -143,9 +144,6 @@ def make_mirror(deployment: Deployment, account: Account, revision: str | None) 
         account: with its grants.
         revision: the one that the service shall wait for; None for none.
     """
-    granted: dict[str, dict[str, Grant]] = {}
-    for grant in account.grants:
-        granted.setdefault(grant.key, {})[grant.verb] = grant
     routed = relations(deployment.engines, account, deployment.tables)
     tables = (
         _table(
@@ -154,7 +152,7 @@ def make_mirror(deployment: Deployment, account: Account, revision: str | None) 
             deployment.engines,
             {verb: routed.get((key, verb), {}) for verb in verbs},
         )
-        for key, verbs in granted.items()
+        for key, verbs in account.grants_by_table().items()
     )
     names = deployment.policy.scopes
     return Mirror(
@@ -203,10 +201,7 @@ def _needed(deployment: Deployment, revisions: tuple[str, ...]) -> str | None:
 
 def _holds(mirror: Mirror, touched: Touched) -> bool:
     """Whether a mirror holds one of the columns that a revision changes."""
-    tables = {
-        f"{table.schema}.{table.name}" if table.schema else table.name: table
-        for table in mirror.tables.values()
-    }
+    tables = {key_of(table.schema, table.name): table for table in mirror.tables.values()}
     return any(
         key in tables and not columns.isdisjoint(tables[key].columns) for key, columns in touched.items()
     )
@@ -334,12 +329,12 @@ def _columns_of(table: sa.Table, item: sa.Constraint) -> tuple[str, ...]:
 
 def _foreign_key(item: sa.ForeignKeyConstraint) -> ForeignKey:
     elements = tuple(item.elements)
-    schema, _, table = elements[0].target_fullname.rpartition(".")[0].rpartition(".")
+    schema, table = split_key(referred_table(elements[0]))
     return ForeignKey(
         columns=tuple(str(column.name) for column in item.columns),
-        schema=schema or None,
+        schema=schema,
         table=table,
-        references=tuple(element.target_fullname.rpartition(".")[2] for element in elements),
+        references=tuple(map(referred_column, elements)),
         on_delete=item.ondelete,
         on_update=item.onupdate,
     )

@@ -21,6 +21,7 @@ from ringfence.schema.models.password_columns import wrong_marks
 from ringfence.schema.models.sequences import missing_sequence_problem
 from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS, Portable, portable
+from ringfence.schema.sql.table_keys import referred_column, referred_table
 
 __all__ = ["BYTES_PER_CHARACTER", "check_grants", "check_models", "is_unconditional_unique"]
 
@@ -58,7 +59,7 @@ def check_models(
             )
             mistakes.append(source_lines.mistake(table, None, f"{text} in ringfence.toml"))
         for reference in table.foreign_keys:
-            target = reference.target_fullname.rpartition(".")[0]
+            target = referred_table(reference)
             if target not in table.metadata.tables:
                 name = reference.parent.name
                 text = f"{key}.{name} refers to {target!r}, which is not in its models"
@@ -71,20 +72,20 @@ def check_models(
 def _unmakeable(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The foreign keys to columns without a unique key, as the first referring column and the message."""
     for constraint in table.foreign_key_constraints:
-        pairs = [(each.parent.name, each.target_fullname.rpartition(".")) for each in constraint.elements]
-        target = table.metadata.tables.get(pairs[0][1][0])
+        pairs = [(each.parent.name, referred_column(each)) for each in constraint.elements]
+        target = table.metadata.tables.get(referred_table(constraint.elements[0]))
         if target is None or is_view(target):
             continue
-        wanted = {name for _, (_, _, name) in pairs}
+        referred = {name for _, name in pairs}
         where = [
             engine
             for engine in engines
             if FEATURES[engine].references_unique_keys
             and applies(constraint, engine)
-            and not any(wanted == each for each in _keys(target, engine))
+            and not any(referred == each for each in _keys(target, engine))
         ]
         if where:
-            named = ", ".join(sorted(wanted))
+            named = ", ".join(sorted(referred))
             yield (
                 pairs[0][0],
                 f"{key}.{', '.join(name for name, _ in pairs)} refers to {target.key} ({named}), and nothing makes that"
@@ -145,12 +146,9 @@ class _Check:
 
     def account(self, account: Account) -> Iterator[Mistake]:
         """Check the grants of one account; verbs with the same problem are reported together."""
-        granted: dict[str, dict[str, Grant]] = {}
-        for grant in account.grants:
-            granted.setdefault(grant.key, {})[grant.verb] = grant
         found: dict[tuple[Origin, str, str | None, str], list[str]] = {}
         called: dict[str, str] = {}
-        for key, grants in granted.items():
+        for key, grants in account.grants_by_table().items():
             for problem in self._of_table(key, called):
                 for verb in VERBS:
                     if verb in problem.verbs and verb in grants:

@@ -33,7 +33,7 @@ from ringfence.schema.lint.check import at_head
 from ringfence.schema.mirror import MirrorFile, write_mirrors
 from ringfence.schema.revisions.heads import one_head
 from ringfence.schema.revisions.selection import scripts_of
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 
 _PATIENCE = 30.0
 """Seconds to wait for the lock of another migration job."""

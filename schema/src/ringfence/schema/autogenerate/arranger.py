@@ -47,7 +47,8 @@ from ringfence.schema.operations.operations import (
     SetNotNullOp,
     ValidateOp,
 )
-from ringfence.schema.revisions.table_state import fills_itself, key_of
+from ringfence.schema.revisions.table_state import fills_itself
+from ringfence.schema.sql.table_keys import key_of
 
 _HANDLED_BY_TABLE = (ops.CreateTableOp, ops.DropTableOp, ops.AddColumnOp)
 _CHANGES = ("modify_type", "modify_server_default", "modify_comment")

@@ -14,8 +14,8 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.alembic_compat import set_reverse
 from ringfence.schema.models.columns import preserve_on_copy
-from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.sql.dialects import unconnected
+from ringfence.schema.sql.table_keys import key_of
 
 Declared = Mapping[str, Mapping[str, TypeEngine[Any]]]
 """The types of columns as the migrations declared them last, by table and column."""

@@ -20,8 +20,8 @@ from ringfence.schema.operations.operations import (
     DropEnumOp,
     ReplaceEnumOp,
 )
-from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.sql.identifiers import spelling
+from ringfence.schema.sql.table_keys import key_of
 
 Checked = sa.Enum | sa.Boolean
 _Key = tuple[str | None, str]

@@ -12,7 +12,7 @@ from alembic.operations import ops
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
 from ringfence.schema.operations.operations import OnlineOp
 from ringfence.schema.revisions.serving_indexes import serves
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 
 NewKeys = Collection[tuple[str, tuple[str, ...]]]
 """(table, columns) of the foreign keys that a revision creates."""

@@ -10,7 +10,7 @@ from alembic.util import rev_id
 from ringfence.schema.autogenerate.renames import Drops
 from ringfence.schema.comparison.model_statements import StatementOp
 from ringfence.schema.operations.operations import CreateSequenceOp, DropSequenceOp
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 
 
 def order_contract_drops(given: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:

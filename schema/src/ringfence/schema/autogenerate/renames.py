@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.errors import SchemaError
 from ringfence.schema.models.object_rules import ObjectRule
+from ringfence.schema.sql.table_keys import split_key
 from ringfence.schema.text import counted
 
 ALL = "all"
@@ -232,8 +233,8 @@ def row_counter(connection: sa.Connection | None) -> CountRows | None:
         return None
 
     def rows(key: str, column: str | None) -> int | None:
-        schema, _, name = key.rpartition(".")
-        table = sa.table(name, schema=schema or None)
+        schema, name = split_key(key)
+        table = sa.table(name, schema=schema)
         count = sa.func.count() if column is None else sa.func.count(sa.column(column))
         try:
             with connection.begin_nested():

@@ -9,7 +9,7 @@ from alembic.operations import ops
 
 from ringfence.schema.alembic_compat import set_reverse
 from ringfence.schema.models.object_names import shortened_name
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of, referred_column, referred_table
 
 
 @dataclass
@@ -139,11 +139,11 @@ def _keys(columns: Sequence[Any]) -> Iterator[sa.ForeignKeyConstraint]:
 
 def _target(key: sa.ForeignKeyConstraint) -> str:
     """Return the table that a foreign key refers to, as the models name it."""
-    return key.elements[0].target_fullname.rpartition(".")[0]
+    return referred_table(key.elements[0])
 
 
 def _remote(key: sa.ForeignKeyConstraint) -> list[str]:
-    return [element.target_fullname.rpartition(".")[2] for element in key.elements]
+    return [referred_column(element) for element in key.elements]
 
 
 def _unique(one: ops.MigrateOperation) -> tuple[str, frozenset[str]] | None:

@@ -24,7 +24,8 @@ from ringfence.schema.errors import BadDeployment, Mistake
 from ringfence.schema.lint.check import states
 from ringfence.schema.models.enums import label_of
 from ringfence.schema.rendering.types import written_value
-from ringfence.schema.revisions.table_state import fills_itself, key_of
+from ringfence.schema.revisions.table_state import fills_itself
+from ringfence.schema.sql.table_keys import key_of, referred_column, referred_table
 
 FOLDER = "backfills"
 BATCH = 1000
@@ -153,10 +154,9 @@ def _key(deployment: Deployment, backfill: Backfill) -> Mapping[str, str]:
     if target is None:
         return {}
     for reference in target.foreign_key_constraints:
-        schema, _, name = backfill.table.rpartition(".")
         elements = reference.elements
-        if elements[0].target_fullname.rpartition(".")[0] == (f"{schema}.{name}" if schema else name):
-            return {one.parent.name: one.target_fullname.rpartition(".")[2] for one in elements}
+        if referred_table(elements[0]) == backfill.table:
+            return {one.parent.name: referred_column(one) for one in elements}
     source = deployment.tables.get(backfill.table)
     names = [column.name for column in target.primary_key.columns]
     same = source is not None and names == [column.name for column in source.primary_key.columns]

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.comparison.model_objects import ModelLookup
 from ringfence.schema.models.columns import preserve_on_copy
+from ringfence.schema.sql.table_keys import referred_column, referred_table, split_key
 
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
 """The colon of what SQLAlchemy takes for a bound parameter in a text."""
@@ -89,7 +90,7 @@ def with_target_stubs(table: sa.Table) -> sa.Table:
         schema, name = _target(key)
         target = sa.Table(name, table.metadata, schema=schema, keep_existing=True)
         for element in key.elements:
-            column = element.target_fullname.rpartition(".")[2]
+            column = referred_column(element)
             if column not in target.columns:
                 target.append_column(sa.Column(column, element.parent.type))
     return table
@@ -97,5 +98,4 @@ def with_target_stubs(table: sa.Table) -> sa.Table:
 
 def _target(key: sa.ForeignKeyConstraint) -> tuple[str | None, str]:
     """Return the schema and the table that a foreign key refers to."""
-    schema, _, table = key.elements[0].target_fullname.rpartition(".")[0].rpartition(".")
-    return schema or None, table
+    return split_key(referred_table(key.elements[0]))

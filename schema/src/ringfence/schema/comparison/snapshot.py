@@ -6,6 +6,8 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from ringfence.schema.sql.table_keys import key_of
+
 KINDS = (
     "schema",
     "extension",
@@ -45,7 +47,7 @@ class Name:
     @property
     def key(self) -> str:
         """The table, as the models and the manifest name it."""
-        return f"{self.schema}.{self.table}" if self.schema else self.table
+        return key_of(self.schema, self.table)
 
     def __str__(self) -> str:
         """Return a readable form, such as `table song`, `column song.title` or `check song.ck_song_length`."""

@@ -21,7 +21,7 @@ from ringfence.schema.mirror import SUFFIX
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.revisions.contract import Contract, Obstacle, contract_of
 from ringfence.schema.revisions.recording import Recording
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.state import releases
 from ringfence.schema.text import counted
 

@@ -26,6 +26,7 @@ from ringfence.schema.operations.operations import (
     ReplaceEnumOp,
 )
 from ringfence.schema.revisions.recording import RecordedOperation, Recording
+from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.sql.text import single_percents
 from ringfence.schema.text import counted
 
@@ -110,41 +111,39 @@ def _table(op: MigrateOperation) -> tuple[str | None, str] | None:
 def _retired(op: MigrateOperation) -> str | None:
     match op:
         case ops.DropTableOp():
-            return _key(op.schema, op.table_name)
+            return key_of(op.schema, op.table_name)
         case ops.RenameTableOp():
-            return _key(op.schema, op.table_name)
+            return key_of(op.schema, op.table_name)
         case ops.DropColumnOp():
-            return f"{_key(op.schema, op.table_name)}.{op.column_name}"
+            return f"{key_of(op.schema, op.table_name)}.{op.column_name}"
         case ops.AlterColumnOp() if op.modify_name is not None:
-            return f"{_key(op.schema, op.table_name)}.{op.column_name}"
+            return f"{key_of(op.schema, op.table_name)}.{op.column_name}"
     return None
 
 
 def _words(op: MigrateOperation) -> str:  # noqa: C901 - one line for each operation
     match op:
         case ops.CreateTableOp():
-            return f"make the table {_key(op.schema, op.table_name)}"
+            return f"make the table {key_of(op.schema, op.table_name)}"
         case ops.DropTableOp():
-            return f"drop the table {_key(op.schema, op.table_name)}"
+            return f"drop the table {key_of(op.schema, op.table_name)}"
         case ops.RenameTableOp():
-            return f"rename the table {_key(op.schema, op.table_name)} to {op.new_table_name}"
+            return f"rename the table {key_of(op.schema, op.table_name)} to {op.new_table_name}"
         case ops.AddColumnOp():
-            return f"add the column {_key(op.schema, op.table_name)}.{op.column.name} ({op.column.type!r})"
+            return f"add the column {key_of(op.schema, op.table_name)}.{op.column.name} ({op.column.type!r})"
         case ops.DropColumnOp():
-            return f"drop the column {_key(op.schema, op.table_name)}.{op.column_name}"
+            return f"drop the column {key_of(op.schema, op.table_name)}.{op.column_name}"
         case ops.AlterColumnOp():
-            return f"alter the column {_key(op.schema, op.table_name)}.{op.column_name}: {_altered(op)}"
+            return f"alter the column {key_of(op.schema, op.table_name)}.{op.column_name}: {_altered(op)}"
         case ops.CreateIndexOp():
-            return f"make the index {op.index_name} on {_key(op.schema, op.table_name)}"
+            return f"make the index {op.index_name} on {key_of(op.schema, op.table_name)}"
         case ops.DropIndexOp():
             return f"drop the index {op.index_name}"
         case ops.DropConstraintOp():
-            return f"drop the constraint {op.constraint_name} of {_key(op.schema, op.table_name)}"
+            return f"drop the constraint {op.constraint_name} of {key_of(op.schema, op.table_name)}"
         case ops.AddConstraintOp():
             table = _table(op) or (None, "?")
-            return (
-                f"add the constraint {getattr(op, 'constraint_name', None) or '(unnamed)'} to {_key(*table)}"
-            )
+            return f"add the constraint {getattr(op, 'constraint_name', None) or '(unnamed)'} to {key_of(*table)}"
         case ops.BulkInsertOp():
             return f"insert {counted(len(op.rows), 'row')} into {op.table.fullname}"
         case ops.ExecuteSQLOp():
@@ -157,27 +156,27 @@ def _own_words(op: MigrateOperation) -> str:  # noqa: C901 - one line for each o
     """Describe an operation of `ringfence.schema.revisions.online`."""
     match op:
         case CreateEnumOp():
-            return f"make the enum type {_key(op.schema, op.name)} ({', '.join(op.labels)})"
+            return f"make the enum type {key_of(op.schema, op.name)} ({', '.join(op.labels)})"
         case DropEnumOp():
-            return f"drop the enum type {_key(op.schema, op.name)}"
+            return f"drop the enum type {key_of(op.schema, op.name)}"
         case DropEnumLabelOp():
-            return f"take the label {op.label} out of the enum type {_key(op.schema, op.name)}"
+            return f"take the label {op.label} out of the enum type {key_of(op.schema, op.name)}"
         case AddEnumLabelOp():
-            return f"add the label {op.label} to the enum type {_key(op.schema, op.name)}"
+            return f"add the label {op.label} to the enum type {key_of(op.schema, op.name)}"
         case ReplaceEnumOp():
-            return f"make the enum type {_key(op.schema, op.name)} anew ({', '.join(op.labels)})"
+            return f"make the enum type {key_of(op.schema, op.name)} anew ({', '.join(op.labels)})"
         case ChangeLabelsOp():
-            return f"change the labels of {_key(op.schema, op.table_name)}.{op.column_name}"
+            return f"change the labels of {key_of(op.schema, op.table_name)}.{op.column_name}"
         case DropSequenceOp():
-            return f"drop the sequence {_key(op.schema, op.name)}"
+            return f"drop the sequence {key_of(op.schema, op.name)}"
         case CreateSequenceOp():
-            return f"make the sequence {_key(op.schema, op.name)}"
+            return f"make the sequence {key_of(op.schema, op.name)}"
         case CreateExcludeOp():
-            return f"add the EXCLUDE constraint {op.constraint_name} to {_key(op.schema, op.table_name)}"
+            return f"add the EXCLUDE constraint {op.constraint_name} to {key_of(op.schema, op.table_name)}"
         case UnindexForeignKeyOp():
-            return f"drop the foreign key {op.name}'s own index on {_key(op.schema, op.table_name)}"
+            return f"drop the foreign key {op.name}'s own index on {key_of(op.schema, op.table_name)}"
         case IndexForeignKeyOp():
-            return f"give the foreign key {op.name} an index of its own on {_key(op.schema, op.table_name)}"
+            return f"give the foreign key {op.name} an index of its own on {key_of(op.schema, op.table_name)}"
     return type(op).__name__
 
 
@@ -216,7 +215,3 @@ def _sql(done: RecordedOperation, dialect: sa.Dialect) -> list[str]:
         return [f"-- {_words(done.operation)}: {where}"]
     printed = single_percents(buffer.getvalue(), dialect)
     return [line.strip() for line in printed.split("\n\n") if line.strip()]
-
-
-def _key(schema: str | None, table: str) -> str:
-    return f"{schema}.{table}" if schema else table

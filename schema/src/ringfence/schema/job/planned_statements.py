@@ -18,6 +18,7 @@ from ringfence.schema.lint.check import states
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.privileges.plan import MISSING, Plan
+from ringfence.schema.sql.table_keys import split_key
 from ringfence.schema.sql.text import single_percents
 from ringfence.schema.state import apply_journal, releases
 
@@ -222,11 +223,7 @@ class _Records:
 
     def _objects(self, revision: str | None) -> frozenset[tuple[str | None, str, str]]:
         state = self._states.get(revision, {}) if revision else {}
-        return frozenset(
-            (key.rpartition(".")[0] or None, key.rpartition(".")[2], column)
-            for key, columns in state.items()
-            for column in columns
-        )
+        return frozenset((*split_key(key), column) for key, columns in state.items() for column in columns)
 
     def _text(self, statement: ClauseElement) -> str:
         return pasted(statement, self._dialect)

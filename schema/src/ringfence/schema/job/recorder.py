@@ -13,6 +13,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.journal import Journal
 from ringfence.schema.revisions.contract import contract_of
 from ringfence.schema.revisions.modelled_columns import modelled_columns
+from ringfence.schema.sql.table_keys import split_key
 from ringfence.schema.state import releases
 from ringfence.schema.state.columns import ColumnPath
 from ringfence.schema.text import Say, counted
@@ -74,7 +75,7 @@ class Recorder:
         """
         # The models may have no other table in the schema of a table that is dropped.
         retires = contract_of(self._script.get_revision(revision)).retires
-        schemas = {key.rpartition(".")[0] or None for key in retires}
+        schemas = {split_key(key)[0] for key in retires}
         if self._columns is None or not schemas <= self._schemas:
             self._schemas |= schemas
             self._columns = self._look(connection)

@@ -12,6 +12,7 @@ from ringfence.schema.job.row_checks_tables import Look, TableChanges, filled
 from ringfence.schema.job.row_checks_types import misfits
 from ringfence.schema.models.types import MYSQL_FAMILY
 from ringfence.schema.operations.operations import ChangeLabelsOp, removed_labels
+from ringfence.schema.sql.table_keys import referred_column, referred_table, split_key
 
 _LONGEST = 63
 """The maximum length of a name on PostgreSQL, in bytes."""
@@ -103,9 +104,10 @@ def _added(seen: TableChanges, operation: ops.AddColumnOp) -> Iterator[Look]:
         return
     seen.added.setdefault((schema, table), {})[str(column.name)] = value
     for key in column.foreign_keys:
-        parts = key.target_fullname.split(".")
-        other = ".".join(parts[:-2]) or None, parts[-2]
-        look = _orphans(seen, (schema, table), [str(column.name)], other, parts[-1:], key.name or "(unnamed)")
+        other = split_key(referred_table(key))
+        look = _orphans(
+            seen, (schema, table), [str(column.name)], other, [referred_column(key)], key.name or "(unnamed)"
+        )
         yield from [look] if look is not None else []
 
 

@@ -21,8 +21,9 @@ from ringfence.schema.revisions.recording import RecordedOperation, Recording
 from ringfence.schema.revisions.scripts import Migrations
 from ringfence.schema.revisions.selection import ordered, scripts_of
 from ringfence.schema.revisions.source import Source
-from ringfence.schema.revisions.table_state import Schema, key_of
+from ringfence.schema.revisions.table_state import Schema
 from ringfence.schema.sql.dialects import unconnected
+from ringfence.schema.sql.table_keys import key_of
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from ringfence.schema.manifest.model import Account
 from ringfence.schema.models.types import ENGINES, MYSQL_FAMILY, POSTGRESQL, SQLITE
 from ringfence.schema.revisions.contract import Contract
 from ringfence.schema.revisions.recording import RecordedOperation, Recording
-from ringfence.schema.revisions.table_state import Schema, key_of
+from ringfence.schema.revisions.table_state import Schema
+from ringfence.schema.sql.table_keys import key_of
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 Severities = Mapping[str, Severity]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ringfence.schema.sql.table_keys import key_of
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -84,7 +86,7 @@ class Grant:
     @property
     def key(self) -> str:
         """The table's key in `Deployment.tables`: `table` or `schema.table`."""
-        return f"{self.schema}.{self.table}" if self.schema else self.table
+        return key_of(self.schema, self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,13 @@ class Account:
     def variable(self) -> str:
         """The environment variable that holds the account's password for the job: `<SERVICE>_DB_PASS`."""
         return f"{_environment_name(self.service)}_DB_PASS"
+
+    def grants_by_table(self) -> dict[str, dict[str, Grant]]:
+        """The grants by the key of their table and then by verb, in their order."""
+        found: dict[str, dict[str, Grant]] = {}
+        for grant in self.grants:
+            found.setdefault(grant.key, {})[grant.verb] = grant
+        return found
 
     @property
     def bound(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from ringfence.schema.manifest.grammar import ALL, RowsEntry
 from ringfence.schema.manifest.model import Condition
 from ringfence.schema.manifest.parsing import Manifest, Rule
 from ringfence.schema.manifest.rows import RowsResolver
+from ringfence.schema.sql.table_keys import split_key
 
 _GONE = "ringfence_gone"
 
@@ -70,20 +71,20 @@ def _members(manifest: Manifest) -> Iterator[str]:
 def _with_columns(
     table: sa.Table | None, key: str, names: list[str], *, view: bool, sensitive: Collection[str] = ()
 ) -> sa.Table:
-    schema, _, name = key.rpartition(".")
+    schema, name = split_key(key)
     known = {} if table is None else {str(column.name): column for column in table.columns}
     missing = [one for one in dict.fromkeys(names) if one not in known]
     info = {_GONE: True} | ({"view": True, "updatable": True} if view else {})
     if table is not None:
         if not missing:
             return table
-        schema, name, info = table.schema or "", str(table.name), {**table.info, **info}
+        schema, name, info = table.schema, str(table.name), {**table.info, **info}
     columns = [
         sa.Column(one.name, one.type, primary_key=one.primary_key, nullable=one.nullable, info=dict(one.info))
         for one in known.values()
     ]
     columns += [sa.Column(one, sa.String, info={"sensitive": one in sensitive}) for one in missing]
-    return sa.Table(name, sa.MetaData(), *columns, schema=schema or None, info=info)
+    return sa.Table(name, sa.MetaData(), *columns, schema=schema, info=info)
 
 
 class PastRowsResolver(RowsResolver):

@@ -14,6 +14,7 @@ from ringfence.schema.manifest.parsing import AccountEntry, Manifest, Rule, Rule
 from ringfence.schema.manifest.past_manifest import PastRowsResolver, is_stand_in, with_stand_ins
 from ringfence.schema.manifest.rows import RowsResolver
 from ringfence.schema.models.adaptation import is_left_out
+from ringfence.schema.sql.table_keys import key_of
 
 RESERVED_PREFIX = "ringfence_"
 """The prefix of Ringfence's own tables, which a manifest cannot name."""
@@ -225,7 +226,7 @@ class _Lookup:
 
 
 def _key(table: sa.Table) -> str:
-    return f"{table.schema}.{table.name}" if table.schema else table.name
+    return key_of(table.schema, str(table.name))
 
 
 def _account(look_up: _Lookup, entry: AccountEntry) -> Account:

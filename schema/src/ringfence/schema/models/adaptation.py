@@ -15,6 +15,7 @@ from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import Mistake
 from ringfence.schema.models.engine_types import MAPPABLE, map_type, parse_type
 from ringfence.schema.models.object_names import apply_naming_convention
+from ringfence.schema.sql.table_keys import referred_table
 
 VERSION_TABLE = "alembic_version"
 """Alembic's own table, which Alembic creates; some packages have it in their models."""
@@ -71,7 +72,7 @@ def leave_out(metadata: Sequence[sa.MetaData], names: Sequence[str], report: Rep
             )
     gone = {name: tables[name] for name in (*names, VERSION_TABLE) if name in tables}
     for key, table in tables.items():
-        for target in {reference.target_fullname.rpartition(".")[0] for reference in table.foreign_keys}:
+        for target in {referred_table(reference) for reference in table.foreign_keys}:
             if key not in gone and target in gone:
                 problem = f"leave_out: {key!r} refers to {target!r}: leave both out, or neither"
                 yield report(problem, "leave_out", target)

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ringfence.schema.models.adaptation import remove_until_reload
+from ringfence.schema.sql.table_keys import referred_table
 
 
 def remove_duplicates(metadata: Sequence[sa.MetaData]) -> Iterator[tuple[sa.Table, str]]:
@@ -62,7 +63,7 @@ def _index_definition(index: sa.Index) -> tuple[Any, ...]:
 
 def _referred(metadata: sa.MetaData, key: str) -> bool:
     return any(
-        reference.target_fullname.rpartition(".")[0] == key
+        referred_table(reference) == key
         for table in metadata.tables.values()
         for reference in table.foreign_keys
     )

@@ -16,7 +16,7 @@ from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.revisions.contract import contract_of
 from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.revisions.selection import ordered, scripts_of
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.state.releases import ancestors
 
 _BY_COLUMN = frozenset({"select", "insert", "update"})

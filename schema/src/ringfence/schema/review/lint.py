@@ -18,6 +18,7 @@ from ringfence.schema.models.password_columns import is_unmarked_password
 from ringfence.schema.models.sequences import insert_sequence
 from ringfence.schema.models.types import portable
 from ringfence.schema.review.manifest_diff import manifest_name
+from ringfence.schema.sql.table_keys import referred_table
 
 WARNING, NOTE = "warning", "note"
 
@@ -169,7 +170,7 @@ def _unseen_targets(
         return
     for constraint in table.foreign_key_constraints:
         names = [column.name for column in constraint.columns]
-        target = constraint.elements[0].target_fullname.rpartition(".")[0]
+        target = referred_table(constraint.elements[0])
         written = grant.columns is None or set(names) <= set(grant.columns)
         if written and target != grant.key and (target, "select") not in grants:
             yield finding(

@@ -33,6 +33,7 @@ from ringfence.schema.operations.operations import (
     DropSequenceOp,
     ReplaceEnumOp,
 )
+from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.sql.text import verbatim
 
 __all__ = [
@@ -468,8 +469,7 @@ def _refuse_null(table: str, column: str, schema: str | None) -> None:
     cell: sa.ColumnClause[Any] = sa.column(column)
     rows = sa.select(sa.literal(1)).select_from(sa.table(table, schema=schema)).where(cell.is_(None)).limit(1)
     if op.get_bind().execute(rows).first() is not None:
-        place = f"{schema}.{table}" if schema else table
         raise NullRowsRemain(
-            f"{place}.{column} is to be NOT NULL, and rows hold NULL there: fill them first, by"
+            f"{key_of(schema, table)}.{column} is to be NOT NULL, and rows hold NULL there: fill them first, by"
             f" `ringfence backfill` where one is declared (`ringfence backfill --list`), and run this again"
         )

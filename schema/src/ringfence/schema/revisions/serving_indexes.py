@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 
 from ringfence.schema.operations.foreign_key_indexes import IndexForeignKeyOp, UnindexForeignKeyOp
+from ringfence.schema.sql.table_keys import key_of
 
 _PRIMARY = ""
 """The name under which `Serving.indexes` stores a primary key."""
@@ -29,7 +30,7 @@ class Serving:
         """Return the foreign keys, as (name, columns), that no index would serve after the operation."""
         if not isinstance(operation, ops.DropIndexOp | ops.DropConstraintOp) or operation.table_name is None:
             return []
-        table = _key(operation.schema, operation.table_name)
+        table = key_of(operation.schema, operation.table_name)
         there = self.indexes.get(table, {})
         gone = there.get(str(_name(operation)), [])
         others = [columns for name, columns in there.items() if name != str(_name(operation))]
@@ -44,18 +45,18 @@ class Serving:
         match operation:
             case ops.CreateTableOp():
                 table = operation.to_table()
-                key = _key(operation.schema, operation.table_name)
+                key = key_of(operation.schema, operation.table_name)
                 self.indexes[key] = dict(_indexes(table))
                 self.keys[key] = dict(_foreign(operation))
             case ops.DropTableOp():
-                self.indexes.pop(_key(operation.schema, operation.table_name), None)
-                self.keys.pop(_key(operation.schema, operation.table_name), None)
+                self.indexes.pop(key_of(operation.schema, operation.table_name), None)
+                self.keys.pop(key_of(operation.schema, operation.table_name), None)
             case ops.RenameTableOp():
-                old = _key(operation.schema, operation.table_name)
-                new = _key(operation.schema, operation.new_table_name)
+                old = key_of(operation.schema, operation.table_name)
+                new = key_of(operation.schema, operation.new_table_name)
                 self.indexes[new], self.keys[new] = self.indexes.pop(old, {}), self.keys.pop(old, {})
             case ops.CreateForeignKeyOp():
-                key = _key(operation.kw.get("source_schema"), operation.source_table)
+                key = key_of(operation.kw.get("source_schema"), operation.source_table)
                 name = str(operation.constraint_name or operation.local_cols[0])
                 self.keys.setdefault(key, {})[name] = list(operation.local_cols)
             case ops.CreateIndexOp() | ops.CreateUniqueConstraintOp() | ops.CreatePrimaryKeyOp():
@@ -64,7 +65,7 @@ class Serving:
                 ]
             case ops.DropIndexOp() | ops.DropConstraintOp():
                 self._of(operation).pop(_name(operation), None)
-                self.keys.get(_key(operation.schema, operation.table_name or ""), {}).pop(
+                self.keys.get(key_of(operation.schema, operation.table_name or ""), {}).pop(
                     _name(operation), None
                 )
             case UnindexForeignKeyOp():
@@ -75,7 +76,7 @@ class Serving:
                 pass
 
     def _of(self, operation: Any) -> dict[str, list[str]]:
-        return self.indexes.setdefault(_key(operation.schema, operation.table_name or ""), {})
+        return self.indexes.setdefault(key_of(operation.schema, operation.table_name or ""), {})
 
 
 def _indexes(table: sa.Table) -> Iterator[tuple[str, list[str]]]:
@@ -110,7 +111,3 @@ def _name(operation: Any) -> str:
     ):
         return _PRIMARY
     return str(operation.constraint_name)
-
-
-def _key(schema: str | None, table: str) -> str:
-    return f"{schema}.{table}" if schema else table

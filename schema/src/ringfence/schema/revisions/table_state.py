@@ -18,6 +18,7 @@ from ringfence.schema.operations.operations import (
 )
 from ringfence.schema.revisions.serving_indexes import Serving
 from ringfence.schema.revisions.views import Views
+from ringfence.schema.sql.table_keys import key_of
 
 _NOT_NULL = re.compile(r"(?:\w+\.)?[\"`]?(?P<column>\w+)[\"`]?\s+IS\s+NOT\s+NULL", re.IGNORECASE)
 _VALIDATE = re.compile(
@@ -29,11 +30,6 @@ _ADDS_LABEL = re.compile(
     r"(?:\s+(?P<where>BEFORE|AFTER)\s+'(?P<other>(?:[^']|'')*)')?",
     re.IGNORECASE,
 )
-
-
-def key_of(schema: str | None, table: str) -> str:
-    """Return a table's key as in `Deployment.tables`: `name` or `schema.name`."""
-    return f"{schema}.{table}" if schema else table
 
 
 def validated(sql: str) -> tuple[str, str] | None:

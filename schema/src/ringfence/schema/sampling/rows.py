@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ringfence.schema.models.types import portable
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.state.releases import PREFIX
 
 _EPOCH = dt.datetime(2026, 1, 1, 12, 0, 0, 250_000, dt.UTC)

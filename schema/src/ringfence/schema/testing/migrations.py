@@ -34,6 +34,7 @@ from ringfence.schema.revisions.heads import one_head
 from ringfence.schema.revisions.selection import ordered, scripts_of
 from ringfence.schema.sampling.emptying import NotEmpty, drop_everything, routines
 from ringfence.schema.sampling.rows import Filler, existing_schemas, row_counts
+from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.testing.schema_shape import difference, shape, without_raw_sql_objects
 from ringfence.schema.testing.services import exercise
 from ringfence.schema.text import Say, counted
@@ -280,7 +281,7 @@ class _Prover:
 def _is_affected(contract: Contract, mirror: Mirror) -> bool:
     """Whether a contract removes or tightens something that a mirror uses."""
     for table in mirror.tables.values():
-        key = f"{table.schema}.{table.name}" if table.schema else table.name
+        key = key_of(table.schema, table.name)
         if contract.retires_column(key) or any(
             contract.retires_column(key, column) for column in table.columns
         ):

@@ -98,10 +98,7 @@ class RowProver:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Run the attempts one by one and yield their outcomes."""
-        tables: dict[str, dict[str, Grant]] = {}
-        for grant in self._account.grants:
-            tables.setdefault(grant.key, {})[grant.verb] = grant
-        for key, verbs in tables.items():
+        for key, verbs in self._account.grants_by_table().items():
             table = self._deployment.tables[key]
             for verb, grant in verbs.items():
                 if grant.scope is None:

@@ -29,6 +29,7 @@ from ringfence.schema.grants.difference import Difference, Privilege, batches, d
 from ringfence.schema.manifest.model import Account, BoundScope, Condition, Grant, Scope
 from ringfence.schema.manifest.resolution import is_view
 from ringfence.schema.models.types import portable
+from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.state import releases
 
 if TYPE_CHECKING:
@@ -64,16 +65,6 @@ class View:
     def key(self) -> str:
         """Return the table's key in `Deployment.tables`."""
         return key_of(self.schema, self.table)
-
-
-def key_of(schema: str | None, table: str) -> str:
-    """Return the key of a table in `Deployment.tables`.
-
-    Args:
-        schema: its schema; None for the default one.
-        table: its name.
-    """
-    return f"{schema}.{table}" if schema else table
 
 
 def view_name(service: str, key: str, verb: str) -> str:
@@ -116,10 +107,7 @@ def views(account: Account, tables: Mapping[str, sa.Table]) -> list[View]:
 
 
 def _routes(account: Account, tables: Mapping[str, sa.Table]) -> Iterator[tuple[tuple[str, str], View]]:
-    granted: dict[str, dict[str, Grant]] = {}
-    for grant in account.grants:
-        granted.setdefault(grant.key, {})[grant.verb] = grant
-    for key, grants in granted.items():
+    for key, grants in account.grants_by_table().items():
         if key in tables and not is_view(tables[key]):
             for verb, view in _Table(account, tables[key], grants).routes().items():
                 yield (key, verb), view

@@ -24,6 +24,7 @@ from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
 from ringfence.schema.errors import JobFailed, LabelInUse
 from ringfence.schema.models.enums import native_enums
 from ringfence.schema.sql.identifiers import serial_name
+from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.sql.text import identifier, literal, verbatim
 from ringfence.schema.text import counted
 
@@ -566,7 +567,7 @@ def _quoted(name: str, schema: str | None) -> str:
 
 
 def _shown(name: str, schema: str | None) -> str:
-    return f"{schema}.{name}" if schema else name
+    return key_of(schema, name)
 
 
 def _listed(labels: Iterable[str]) -> str:

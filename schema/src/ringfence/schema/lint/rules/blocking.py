@@ -21,7 +21,7 @@ from ringfence.schema.lint.rule import (
 from ringfence.schema.lint.type_changes import rewrites
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.operations.operations import CreateExcludeOp
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 
 # Functions that return a different value for each row, so that a default with them makes the engine write every row.
 _VOLATILE = re.compile(

@@ -18,7 +18,7 @@ from ringfence.schema.lint.rule import (
     on,
 )
 from ringfence.schema.revisions.recording import RecordedOperation
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 
 _CLUSTER = engines_where(lambda engine: engine.is_cluster)
 _TABLES = r"\b(?:CREATE|ALTER)\s+(?:OR\s+REPLACE\s+)?TABLE\b"

@@ -6,7 +6,7 @@ from alembic.operations import ops
 
 from ringfence.schema.lint.rule import EVERYWHERE, OperationCheck, Rule
 from ringfence.schema.lint.type_changes import narrows
-from ringfence.schema.revisions.table_state import key_of
+from ringfence.schema.sql.table_keys import key_of
 
 
 def _drop_table(step: OperationCheck) -> Iterator[str]:

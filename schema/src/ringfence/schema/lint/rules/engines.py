@@ -20,8 +20,8 @@ from ringfence.schema.lint.rule import (
 )
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.operations.operations import ChangeLabelsOp, DropEnumLabelOp, ReplaceEnumOp
-from ringfence.schema.revisions.table_state import key_of
 from ringfence.schema.revisions.views import ALTER_DROPS, FAMILY_OPTIONS, POSTGRESQL_OPTIONS, replaced
+from ringfence.schema.sql.table_keys import key_of
 
 _KEYS_NEEDED = engines_where(lambda engine: engine.needs_primary_keys)
 

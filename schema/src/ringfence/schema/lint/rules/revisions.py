@@ -20,7 +20,8 @@ from ringfence.schema.lint.rule import (
 )
 from ringfence.schema.models.types import ENGINES
 from ringfence.schema.revisions.recording import RecordedOperation
-from ringfence.schema.revisions.table_state import key_of, validated
+from ringfence.schema.revisions.table_state import validated
+from ringfence.schema.sql.table_keys import key_of
 
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 _DATA = re.compile(

@@ -7,7 +7,8 @@ from alembic.operations import ops
 from ringfence.runtime.mirror import Column, Mirror, Table
 from ringfence.schema.lint.rule import EVERYWHERE, WARNING, OperationCheck, Rule, on
 from ringfence.schema.models.types import ENGINES
-from ringfence.schema.revisions.table_state import fills_itself, key_of
+from ringfence.schema.revisions.table_state import fills_itself
+from ringfence.schema.sql.table_keys import key_of
 
 
 def _new_not_null(step: OperationCheck) -> Iterator[str]:
