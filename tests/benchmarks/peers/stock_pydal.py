@@ -26,7 +26,7 @@ class StockPydal(Peer):
     notes = (
         f"PyDAL {pydal.__version__}: `iterselect` reads the whole result before it gives the first row; "
         "`update_or_insert` is a select and then a write, and races",
-        "PyDAL's booleans are declared as integers where the column is no BOOLEAN, for it would write 'T' and 'F'",
+        "PyDAL's booleans are declared as integers where the column is not BOOLEAN, because PyDAL would write 'T' and 'F'",
     )
 
     def __init__(self, place: Place) -> None:

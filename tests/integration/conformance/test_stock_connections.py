@@ -120,7 +120,7 @@ def test_fork(side: Side) -> None:
 
 
 @networked
-@case(POOL, "a server that does not answer holds up nobody but its own users")
+@case(POOL, "a server that does not answer delays only its own users")
 def test_slow_server(side: Side) -> None:
     with Stalling(side.database.server.hosts[0]) as proxy:
         env = side.database.env() | {"DB_HOST": "127.0.0.1", "DB_PORT": str(proxy.port)}
@@ -149,7 +149,7 @@ def use(side: Side) -> None:
 
 
 @networked
-@case(POOL, "a wrong password is told at once, not tried again")
+@case(POOL, "a wrong password is reported at once, not tried again")
 def test_wrong_password(side: Side) -> None:
     env = side.database.env(user=f"{side.database.prefix}nobody", password="wrong")
     with Stalling(side.database.server.hosts[0]) as proxy:
@@ -160,7 +160,7 @@ def test_wrong_password(side: Side) -> None:
 
 
 @networked
-@case(POOL, "a server that is not there is told at start", copes=("postgresql",))
+@case(POOL, "a missing server is reported at start", copes=("postgresql",))
 def test_dead_port(side: Side) -> None:
     env = side.database.env() | {"DB_HOST": "127.0.0.1", "DB_PORT": str(free_ports(1)[0])}
     with pytest.raises(Exception, match=""):
@@ -303,7 +303,7 @@ def test_close(side: Side) -> None:
     assert side.database.execute("SELECT COUNT(*) FROM tally")[0][0] == 0
 
 
-@case(TRANSACTIONS, "an error in a single transaction is told")
+@case(TRANSACTIONS, "an error in a single transaction is reported")
 def test_single_transaction(side: Side) -> None:
     with pytest.raises(Exception, match=""), side.another().dal.single_transaction():  # type: ignore[attr-defined]
         raise ZeroDivisionError

@@ -95,7 +95,7 @@ def test_uuid(side: Side) -> None:
         assert dal.specimen[key].ident == given
 
 
-@case(TYPES, "an empty text is no label of an enum", copes=("postgresql",))
+@case(TYPES, "an empty text is not a label of an enum", copes=("postgresql",))
 def test_enum(side: Side) -> None:
     with pytest.raises(Exception, match=""), side.session() as dal:  # each side has an error of its own
         dal.specimen.insert(mood="")
@@ -129,7 +129,7 @@ def test_too_large(side: Side) -> None:
 
 
 @pytest.mark.engines("mysql", "mariadb", "galera")
-@case(STRICT, "literals are quoted as the session's escape mode wants it, whoever changed it")
+@case(STRICT, "literals are quoted for the session's current escape mode")
 def test_escape_mode(side: Side) -> None:
     hostile = "it\\'s \\"
     with side.session() as dal:
