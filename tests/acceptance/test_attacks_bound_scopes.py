@@ -23,7 +23,7 @@ from ringfence.runtime import (
 )
 from ringfence.runtime.aio import AsyncDatabase
 from servers.base import Server
-from support.scoped_accounts import SAMPLE, Leasing
+from support.scoped_accounts import SAMPLE, ScopedAccounts, migrate_scoped_accounts
 
 pytestmark = pytest.mark.newer
 
@@ -31,9 +31,9 @@ ROWS = [{"tenant_id": tenant, "number": f"{tenant}/{n}", "amount": n} for tenant
 
 
 @pytest.fixture(scope="module")
-def leasing(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leasing]:
+def scoped(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScopedAccounts]:
     with server.database() as database:
-        made = Leasing(database, tmp_path_factory.mktemp("leasing"))
+        made = migrate_scoped_accounts(tmp_path_factory.mktemp("scoped"), database)
         with made.session("office") as dal:
             dal.invoice.bulk_insert(ROWS)
         yield made
@@ -41,9 +41,9 @@ def leasing(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def portal(leasing: Leasing) -> Database:
+def portal(scoped: ScopedAccounts) -> Database:
     """A door of one connection, so that each session meets what the one before left."""
-    return leasing.service("portal", size=1)
+    return scoped.service("portal", size=1)
 
 
 def seen(db: Database, tenant: int | None = None) -> set[int]:
@@ -111,10 +111,10 @@ def test_sql_of_the_program_s_own_leaves_no_scope_behind(portal: Database) -> No
     for sql in (
         "SET @ringfence_tenant = 2",
         "SELECT @ringfence_tenant := 2",
-        "SET leasing.tenant = '2'",
-        "SET LOCAL leasing.tenant = '2'",
-        "SELECT set_config('leasing.tenant', '2', false)",
-        """SELECT "set_config"('leasing.tenant', '2', false)""",
+        "SET app.tenant = '2'",
+        "SET LOCAL app.tenant = '2'",
+        "SELECT set_config('app.tenant', '2', false)",
+        """SELECT "set_config"('app.tenant', '2', false)""",
     ):
         with contextlib.suppress(RingfenceError), portal.session(scope={"tenant": 1}) as dal:
             dal.executesql(sql)
@@ -122,7 +122,9 @@ def test_sql_of_the_program_s_own_leaves_no_scope_behind(portal: Database) -> No
         assert seen(portal, 1) == {1}
 
 
-def test_a_cache_gives_nothing_of_another_scope_account_or_query(leasing: Leasing, portal: Database) -> None:
+def test_a_cache_gives_nothing_of_another_scope_account_or_query(
+    scoped: ScopedAccounts, portal: Database
+) -> None:
     class Cache(dict[str, Any]):
         def __call__(self, key: str, get: Any, _seconds: int) -> Any:
             if key not in self:
@@ -144,7 +146,7 @@ def test_a_cache_gives_nothing_of_another_scope_account_or_query(leasing: Leasin
                 if isinstance(cache, tuple):
                     assert found(dal, cache, cacheable=True) == {tenant}
         kept.clear()
-    with leasing.session("office") as dal:
+    with scoped.session("office") as dal:
         assert found(dal, (kept, 60)) == {1, 2}
         assert dal(dal.invoice).count(cache=(kept, 60)) == 6
         assert dal(dal.invoice.tenant_id == 1).count(cache=(kept, 60)) == 3
@@ -180,9 +182,9 @@ def test_a_fork_has_not_its_parent_s_scope(portal: Database) -> None:
         assert dal(dal.invoice).count() == 3
 
 
-def test_tasks_have_each_their_own(leasing: Leasing) -> None:
-    login = leasing.shop.login("portal")
-    settings = Settings.from_env(leasing.database.env(login, leasing.shop.password("portal")))
+def test_tasks_have_each_their_own(scoped: ScopedAccounts) -> None:
+    login = scoped.login("portal")
+    settings = Settings.from_env(scoped.database.env(login, scoped.password("portal")))
 
     async def tenants(adb: AsyncDatabase, tenant: int) -> set[int]:
         scope = {"tenant": tenant} if tenant else None
@@ -195,7 +197,7 @@ def test_tasks_have_each_their_own(leasing: Leasing) -> None:
             await asyncio.Event().wait()
 
     async def main() -> list[set[int]]:
-        adb = AsyncDatabase(settings, leasing.mirror("portal"), PoolOptions(size=2))
+        adb = AsyncDatabase(settings, scoped.mirror("portal"), PoolOptions(size=2))
         try:
             task = asyncio.create_task(abandoned(adb))
             await asyncio.sleep(0)
@@ -209,7 +211,7 @@ def test_tasks_have_each_their_own(leasing: Leasing) -> None:
     assert asyncio.run(main()) == [{number % 3} - {0} for number in range(9)] + [set()] * 4
 
 
-def test_a_value_is_bound_as_it_is_and_finds_its_own_rows_alone(leasing: Leasing) -> None:
+def test_a_value_is_bound_as_it_is_and_finds_its_own_rows_alone(scoped: ScopedAccounts) -> None:
     words = [
         "'; --",
         "\\",
@@ -225,9 +227,9 @@ def test_a_value_is_bound_as_it_is_and_finds_its_own_rows_alone(leasing: Leasing
         "\U0001f600",
         "\n\x1a",
     ]
-    with leasing.session("office") as dal:
+    with scoped.session("office") as dal:
         dal.sample.bulk_insert([SAMPLE | {"word": word, "remark": str(n)} for n, word in enumerate(words)])
-    binder = leasing.service("binder", size=1)
+    binder = scoped.service("binder", size=1)
     bound = {name: SAMPLE[name] for name in ("ident", "flag", "day", "mood")}
     placeholder = "?" if binder.backend.paramstyle == "qmark" else "%s"
     for n, word in enumerate(words):

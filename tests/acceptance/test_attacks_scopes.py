@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from servers.base import Server
-from support.mysql_row_security import Fenced, laid_out
+from support.contacts import Contacts, lay_out_contacts
 
 pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
@@ -115,52 +115,52 @@ _REFUSED = {0, 1143, 1644, 3059, 1369}
 
 
 @pytest.fixture(scope="module")
-def fenced(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fenced]:
+def contacts(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contacts]:
     with server.database() as database:
-        shop = laid_out(tmp_path_factory.mktemp("attacked"), database)
+        shop = lay_out_contacts(tmp_path_factory.mktemp("attacked"), database)
         shop.migrate()
-        yield Fenced(shop)
+        yield shop
 
 
-def answer(fenced: Fenced, sql: str) -> Any:
+def answer(contacts: Contacts, sql: str) -> Any:
     """What the account gets for it on a connection of its own: rows, a count, or the error's code."""
-    names = {verb: fenced.view("twitch", verb) for verb in ("select", "insert", "update", "delete")}
-    with fenced.raw("twitch") as run:
+    names = {verb: contacts.view("twitch", verb) for verb in ("select", "insert", "update", "delete")}
+    with contacts.statements("twitch") as run:
         try:
-            for statement in sql.format(**names, other=fenced.view("tenant")).split("; "):
+            for statement in sql.format(**names, other=contacts.view("tenant")).split("; "):
                 found = run(statement)
         except Exception as error:  # each driver has its own
             return SECRET if SECRET in str(error) else getattr(error, "pgcode", None) or error.args[0]
     return found
 
 
-def tried(fenced: Fenced) -> list[tuple[str, Any]]:
+def tried(contacts: Contacts) -> list[tuple[str, Any]]:
     """What this server is sent."""
-    if fenced.database.server.db_type != "postgresql":
+    if contacts.database.server.db_type != "postgresql":
         return MYSQL
-    version = int(fenced.database.execute("SHOW server_version_num")[0][0])
+    version = int(contacts.database.execute("SHOW server_version_num")[0][0])
     return POSTGRESQL + (MERGES if version >= _MERGE_SINCE else [])
 
 
-def outside(fenced: Fenced) -> list[Any]:
+def outside(contacts: Contacts) -> list[Any]:
     """The rows that are not the account's."""
-    return [row for row in fenced.rows().values() if row[1] != "twitch"]
+    return [row for row in contacts.rows().values() if row[1] != "twitch"]
 
 
-def test_plain_statements_on_rows_outside_are_refused_or_touch_nothing(fenced: Fenced) -> None:
+def test_plain_statements_on_rows_outside_are_refused_or_touch_nothing(contacts: Contacts) -> None:
     wrong = {}
-    for sql, expected in tried(fenced):
-        fenced.reset()
-        before = outside(fenced)
-        found = answer(fenced, sql)
+    for sql, expected in tried(contacts):
+        contacts.reset()
+        before = outside(contacts)
+        found = answer(contacts, sql)
         if found != expected and not (expected is None and found in _REFUSED):
             wrong[sql] = (found, expected)
-        assert outside(fenced) == before, sql
+        assert outside(contacts) == before, sql
     assert wrong == {}
 
 
-def test_the_same_statements_work_on_rows_inside(fenced: Fenced) -> None:
-    fenced.reset()
+def test_the_same_statements_work_on_rows_inside(contacts: Contacts) -> None:
+    contacts.reset()
     for sql, expected in (
         ("INSERT INTO {insert} (platform, name) VALUES ('twitch', 'new')", 1),
         ("UPDATE {update} SET hits = 4 WHERE name = 'new'", 1),
@@ -169,5 +169,5 @@ def test_the_same_statements_work_on_rows_inside(fenced: Fenced) -> None:
         ("UPDATE {update} SET hits = 5", 2),
         ("DELETE FROM {delete}", 2),
     ):
-        assert answer(fenced, sql) == expected, sql
-    assert sorted(fenced.rows()) == [3, 4, 5]
+        assert answer(contacts, sql) == expected, sql
+    assert sorted(contacts.rows()) == [3, 4, 5]

@@ -11,7 +11,7 @@ from ringfence.schema.job.plan import plan_job
 from ringfence.schema.mirror import write_mirrors
 from servers.capabilities import CAPABILITIES
 from support.deployments import ACCESS, MODELS, TOML, Shop, lay_out
-from support.tenants import lay_out_tenancy
+from support.tenants import lay_out_tenants
 
 # What each job does beside its plan: its session, its lock, and how far it came.
 _ASIDE = re.compile(
@@ -68,7 +68,7 @@ def downgrade():
 
 @pytest.fixture(params=["shop", "tenancy", "drawn", "services"])
 def shop(request, db, tmp_path):
-    shop = lay_out_tenancy(tmp_path, db) if request.param == "tenancy" else lay_out(tmp_path, db)
+    shop = lay_out_tenants(tmp_path, db) if request.param == "tenancy" else lay_out(tmp_path, db)
     if request.param == "services":
         shop = Shop(tmp_path / "services", db)
         ignored = shutil.ignore_patterns("__pycache__")

@@ -1,15 +1,18 @@
 """A small deployment, laid out in a folder for one test: models, manifest, migrations."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from ringfence.runtime import Database as ServiceDatabase
+from ringfence.runtime import Mirror, PoolOptions
 from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.errors import BadDeployment
@@ -205,15 +208,50 @@ class Shop:
         """A raw connection of a service's account."""
         return self.database.connect(self.login(service), self.password(service))
 
+    @contextlib.contextmanager
+    def statements(self, service: str) -> Iterator[Any]:
+        """A function that runs SQL on a raw connection of a service's account, and returns rows or their number."""
+        connection = self.connect(service)
+
+        def run(sql: str) -> Any:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return list(cursor.fetchall()) if cursor.description else cursor.rowcount
+
+        try:
+            yield run
+        finally:
+            connection.close()
+
+    def mirror(self, service: str) -> Mirror:
+        """The mirror of a service, which `migrate` has written."""
+        return Mirror.load(self.root / "mirrors" / f"{service}.json")
+
+    def relation(self, service: str, table: str, verb: str = "select") -> str:
+        """The table, or the view before it, that a verb of a service uses on this engine."""
+        relations = self.mirror(service).tables[table].verbs[verb].relations
+        return str(relations.get(self.database.server.engine, table))
+
+    def open(self, service: str, size: int = 3, **env: str) -> ServiceDatabase:
+        """The runtime's database of a service, with a pool of this size."""
+        given = self.database.env(self.login(service), self.password(service)) | {"DB_MAX_RETRIES": "0"} | env
+        return ServiceDatabase(Settings.from_env(given), self.mirror(service), PoolOptions(size=size))
+
     def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run `ringfence …` or `alembic …` in the deployment's folder, as a person would."""
         environment = clean_environment() | self.env() | more | {"PATH": os.environ["PATH"]}
         return forked_commands.run(command, self.root, environment)
 
 
+AnyShop = TypeVar("AnyShop", bound=Shop)
+
+
 def lay_out(root: Path, database: Database) -> Shop:
     """Write the deployment into a folder."""
-    shop = Shop(root, database)
+    return _lay_out(Shop(root, database))
+
+
+def _lay_out(shop: AnyShop) -> AnyShop:
     shop.write("ringfence.toml", TOML)
     shop.write("shop_models.py", MODELS)
     shop.write("access.yaml", ACCESS)
@@ -260,7 +298,12 @@ def downgrade():
 
 def lay_out_created(root: Path, database: Database, models: str, access: str) -> Shop:
     """Write a deployment whose one revision creates all tables of the models."""
-    shop = lay_out(root, database)
+    return write_created(Shop(root, database), models, access)
+
+
+def write_created(shop: AnyShop, models: str, access: str) -> AnyShop:
+    """Write the files of a deployment whose one revision creates all tables of the models."""
+    _lay_out(shop)
     (shop.root / "migrations/versions/b2.py").unlink()
     shop.write("shop_models.py", models)
     shop.write("migrations/versions/a1.py", CREATED)

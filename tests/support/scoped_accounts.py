@@ -1,15 +1,16 @@
-"""A deployment whose accounts see some rows each: the scopes of the manifest, from its lines to logins that try them."""
+"""A deployment whose accounts use some rows each, by constants and by bound scopes of every type."""
 
 import datetime as dt
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ringfence.runtime import Database, Mirror, PoolOptions, Settings
+from ringfence.runtime import Database
 from servers.base import Database as FreshDatabase
-from support.deployments import Shop, lay_out
+from support.deployments import Shop, write_created
 
 MODELS = """
 import sqlalchemy as sa
@@ -65,7 +66,7 @@ ACCESS = f"""
 version: 1
 defaults: {{login: "PREFIX{{service}}"}}
 scopes:
-  tenant: {{type: integer, setting: leasing.tenant}}
+  tenant: {{type: integer, setting: app.tenant}}
   holder: {{type: integer, unset: error}}
   word: {{type: string}}
   ident: {{type: uuid}}
@@ -113,21 +114,6 @@ accounts:
         rows: {{word: ":word", ident: ":ident", flag: ":flag", day: ":day", mood: ":mood"}}
 """
 
-MIGRATION = """
-revision = "a1"
-down_revision = None
-import sys
-from alembic import op
-
-
-def upgrade():
-    sys.modules["shop_models"].metadata.create_all(op.get_bind())
-
-
-def downgrade():
-    pass
-"""
-
 LINKS = [
     {"platform": platform, "name": f"{platform}-{number}", "token": f"{platform}'s", "uses": number}
     for platform in ("twitch", "discord", "kick")
@@ -136,33 +122,19 @@ LINKS = [
 SAMPLE = {"word": "some", "whole": 1, "ident": IDENT, "flag": True, "day": DAY, "mood": "calm", "gone": None}
 
 
-class Leasing:
-    """The deployment, migrated and applied; its services as their accounts."""
+@dataclass
+class ScopedAccounts(Shop):
+    """The deployment, whose services are opened once and shared by all tests."""
 
-    def __init__(self, database: FreshDatabase, root: Path) -> None:
-        self.database = database
-        self.shop: Shop = lay_out(root, database)
-        (root / "migrations" / "versions" / "b2.py").unlink()
-        self.shop.write("shop_models.py", MODELS)
-        self.shop.write("access.yaml", ACCESS)
-        self.shop.write("migrations/versions/a1.py", MIGRATION)
-        self.shop.migrate()
-        self.ids: dict[str, int] = {}
-        """The key of each link."""
-        self._open: dict[str, Database] = {}
-
-    def mirror(self, service: str) -> Mirror:
-        """What a service knows."""
-        return Mirror.load(self.shop.root / "mirrors" / f"{service}.json")
+    ids: dict[str, int] = field(default_factory=dict)
+    """The key of each link by its name."""
+    opened: dict[str, Database] = field(default_factory=dict)
 
     def service(self, service: str, size: int = 3) -> Database:
-        """A service's door, one for all tests."""
-        if service not in self._open:
-            env = self.database.env(self.shop.login(service), self.shop.password(service))
-            self._open[service] = Database(
-                Settings.from_env(env), self.mirror(service), PoolOptions(size=size)
-            )
-        return self._open[service]
+        """A service's database, opened when it is first asked for."""
+        if service not in self.opened:
+            self.opened[service] = self.open(service, size)
+        return self.opened[service]
 
     @contextmanager
     def session(self, service: str, scope: Mapping[str, Any] | None = None) -> Iterator[Any]:
@@ -171,7 +143,7 @@ class Leasing:
             yield dal
 
     def fill(self) -> None:
-        """The links, and no other row."""
+        """Store the links, and no other row."""
         with self.session("office") as dal:
             for table in (dal.line, dal.reminder, dal.invoice, dal.link, dal.sample):
                 dal(table).delete()
@@ -179,6 +151,13 @@ class Leasing:
             self.ids = {row.name: row.id for row in dal(dal.link).select()}
 
     def close(self) -> None:
-        """Close the doors."""
-        for database in self._open.values():
+        """Close the services."""
+        for database in self.opened.values():
             database.close(deadline=0.1)
+
+
+def migrate_scoped_accounts(root: Path, database: FreshDatabase) -> ScopedAccounts:
+    """Lay out the deployment in a folder, and migrate its database."""
+    shop = write_created(ScopedAccounts(root, database), MODELS, ACCESS)
+    shop.migrate()
+    return shop

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from ringfence.runtime import Database, Mirror, PoolOptions, Settings
 from servers.base import Database as FreshDatabase
 from support.deployments import Shop, lay_out_created
 
@@ -85,13 +84,13 @@ ROWS = [
 ]
 
 
-def lay_out_tenancy(root: Path, database: FreshDatabase) -> Shop:
+def lay_out_tenants(root: Path, database: FreshDatabase) -> Shop:
     """Write the deployment into a folder."""
     return lay_out_created(root, database, MODELS, ACCESS)
 
 
 def fill(shop: Shop) -> None:
-    """The rows, anew."""
+    """Store ROWS and a row of the account `either`, and no other."""
     own = (1007, 9, "own", 1, "seven", shop.login("either"))
     db_type = shop.database.server.db_type
     shop.database.execute("DELETE FROM invoice", *(_insert(row, db_type) for row in [*ROWS, own]))
@@ -110,13 +109,5 @@ def _insert(row: tuple[Any, ...], db_type: str) -> str:
 
 
 def codes(shop: Shop) -> list[str]:
-    """What is there, as the admin sees it."""
+    """The codes of all invoices, as the admin sees them."""
     return [code for (code,) in shop.database.execute("SELECT code FROM invoice ORDER BY id")]
-
-
-def opened(shop: Shop, service: str, size: int = 3, **env: str) -> Database:
-    """A service's door."""
-    given = shop.database.env(shop.login(service), shop.password(service)) | {"DB_MAX_RETRIES": "0"} | env
-    return Database(
-        Settings.from_env(given), Mirror.load(shop.root / f"mirrors/{service}.json"), PoolOptions(size=size)
-    )

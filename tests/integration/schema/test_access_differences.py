@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ringfence.schema.privileges.service import apply_access, plan_access
-from support.tenants import ACCESS, lay_out_tenancy
+from support.tenants import ACCESS, lay_out_tenants
 
 pytestmark = pytest.mark.requires("accounts")
 
@@ -43,7 +43,7 @@ _FAMILY = {
 
 @pytest.fixture
 def shop(db, tmp_path):
-    shop = lay_out_tenancy(tmp_path, db)
+    shop = lay_out_tenants(tmp_path, db)
     shop.migrate()
     return shop
 

@@ -14,7 +14,7 @@ from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.verify import verify
 from support.deployments import TOML
 from support.runtime_shop import in_threads
-from support.tenants import HOSTILE, codes, fill, lay_out_tenancy, opened
+from support.tenants import HOSTILE, codes, fill, lay_out_tenants
 
 pytestmark = [pytest.mark.requires("row_security"), pytest.mark.newer]
 _ids = itertools.count(5000)
@@ -23,7 +23,7 @@ _ids = itertools.count(5000)
 @pytest.fixture(scope="module")
 def migrated(server, tmp_path_factory):
     with server.database() as database:
-        shop = lay_out_tenancy(tmp_path_factory.mktemp("tenancy"), database)
+        shop = lay_out_tenants(tmp_path_factory.mktemp("tenancy"), database)
         shop.migrate()
         yield shop
 
@@ -149,7 +149,7 @@ def test_verbs_have_rows_of_their_own_within_those_of_select(shop, log_in):
 
 
 def test_a_session_has_the_rows_of_what_it_binds_and_no_others(shop):
-    with opened(shop, "portal") as db:
+    with shop.open("portal") as db:
         with db.session(scope={"tenant": 2}) as dal:
             invoice = dal.invoice
             assert [r.code for r in dal(invoice).select(orderby=invoice.id)] == ["three", "four"]
@@ -176,7 +176,7 @@ def test_a_session_has_the_rows_of_what_it_binds_and_no_others(shop):
 
 
 def test_an_unset_scope_is_an_error_where_it_is_declared_so(shop, log_in):
-    with opened(shop, "strict") as db:
+    with shop.open("strict") as db:
         with pytest.raises(InterfaceError, match="must bind firm"), db.session() as dal:
             dal(dal.invoice).count()
         with pytest.raises(InterfaceError, match="the scope firm is not bound"), db.session() as dal:
@@ -197,7 +197,7 @@ def test_an_unset_scope_is_an_error_where_it_is_declared_so(shop, log_in):
 
 
 def test_the_next_session_on_a_connection_never_has_the_rows_of_the_last(shop):
-    with opened(shop, "portal", size=2) as db:
+    with shop.open("portal", size=2) as db:
         want = {None: set(), 1: {"one", "two"}, 2: {"three", "four"}, 3: {"five", "six"}}
 
         def work(number):
@@ -211,11 +211,11 @@ def test_the_next_session_on_a_connection_never_has_the_rows_of_the_last(shop):
 
 def test_through_a_pooler_in_transaction_mode(postgres_server, pgbouncer, tmp_path):
     with postgres_server.database() as database:
-        shop = lay_out_tenancy(tmp_path, database)
+        shop = lay_out_tenants(tmp_path, database)
         shop.migrate()
         fill(shop)
         host, port = pgbouncer.hosts[0]
-        with opened(shop, "portal", DB_HOST=host, DB_PORT=str(port)) as db:
+        with shop.open("portal", DB_HOST=host, DB_PORT=str(port)) as db:
 
             def work(number):
                 for tenant in (1, 2, 3) * 3:
@@ -286,7 +286,7 @@ accounts:
 
 
 def test_names_and_constants_of_every_kind_under_an_admin_of_few_rights(db, tmp_path):
-    shop = lay_out_tenancy(tmp_path, db)
+    shop = lay_out_tenants(tmp_path, db)
     shop.write("shop_models.py", ODD)
     shop.write("access.yaml", ODD_ACCESS.replace("  bound:\n", "  bound:\n    login: PREFIXbound\n"))
     shop.write(

@@ -7,7 +7,7 @@ import pytest
 
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
-from support.tenants import ACCESS, MODELS, fill, lay_out_tenancy
+from support.tenants import ACCESS, MODELS, fill, lay_out_tenants
 
 pytestmark = [pytest.mark.requires("row_security"), pytest.mark.newer]
 
@@ -17,7 +17,7 @@ POLICIES = "SELECT polname FROM pg_policy WHERE polrelid = 'invoice'::regclass O
 
 @pytest.fixture
 def shop(db, tmp_path):
-    shop = lay_out_tenancy(tmp_path, db)
+    shop = lay_out_tenants(tmp_path, db)
     shop.migrate()
     fill(shop)
     return shop

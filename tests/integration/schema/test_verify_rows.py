@@ -10,7 +10,7 @@ import yaml
 from ringfence.schema.errors import BadDeployment
 from ringfence.schema.privileges.service import apply_access
 from ringfence.schema.verification.verify import verify
-from support.tenants import ACCESS, HOSTILE, fill, lay_out_tenancy
+from support.tenants import ACCESS, HOSTILE, fill, lay_out_tenants
 
 pytestmark = pytest.mark.newer
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.newer
 @pytest.fixture(scope="module")
 def migrated(server, tmp_path_factory):
     with server.database() as database:
-        shop = lay_out_tenancy(tmp_path_factory.mktemp("tenancy"), database)
+        shop = lay_out_tenants(tmp_path_factory.mktemp("tenancy"), database)
         shop.migrate()
         yield shop
 
@@ -176,7 +176,7 @@ def drawn(dice):
 
 @pytest.mark.engines("sqlite", "postgresql", "mariadb")
 def test_manifests_drawn_at_random_hold_one_after_the_other(db, tmp_path):
-    shop = lay_out_tenancy(tmp_path, db)
+    shop = lay_out_tenants(tmp_path, db)
     dice = random.Random(4711)  # noqa: S311 - a draw that can be repeated
     tried = 0
     while tried < 2:

@@ -11,7 +11,7 @@ from ringfence.schema.engines import reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.service import apply_access, plan_access
 from servers.mysql_family import definer
-from support.mysql_row_security import Fenced, laid_out
+from support.contacts import lay_out_contacts
 
 pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.engines("mysql", "mariadb", "galera")
 @pytest.fixture(scope="module")
 def made(server, tmp_path_factory):
     with server.database() as database:
-        shop = laid_out(tmp_path_factory.mktemp("fenced"), database)
+        shop = lay_out_contacts(tmp_path_factory.mktemp("contacts"), database)
         shop.migrate()
-        yield Fenced(shop)
+        yield shop
 
 
 @pytest.fixture
-def fenced(made):
+def contacts(made):
     made.reset()
     return made
 
@@ -36,21 +36,21 @@ def refused(run: Any, sql: str, *codes: int) -> None:
     assert raised.value.args[0] in codes, (sql, raised.value.args)
 
 
-def test_a_second_apply_sends_nothing_and_every_service_is_ready(fenced):
-    shop = fenced.shop
+def test_a_second_apply_sends_nothing_and_every_service_is_ready(contacts):
+    shop = contacts
     assert plan_access(shop.load(), shop.env()).sql() == []
     assert apply_access(shop.load(), shop.env()).statements == []
     for service in ("owner", "twitch", "reader", "chooser", "tenant"):
-        with fenced.opened(service) as db:
+        with contacts.open(service, size=1) as db:
             report = db.readiness()
             assert report.ready, (service, str(report))
 
 
-def test_an_account_sees_and_touches_its_rows_alone(fenced):
-    before = fenced.rows()
-    view = fenced.view("twitch")
-    assert {fenced.view("twitch", verb) for verb in ("insert", "update", "delete")} == {view}
-    with fenced.raw("twitch") as run:
+def test_an_account_sees_and_touches_its_rows_alone(contacts):
+    before = contacts.rows()
+    view = contacts.view("twitch")
+    assert {contacts.view("twitch", verb) for verb in ("insert", "update", "delete")} == {view}
+    with contacts.statements("twitch") as run:
         assert run(f"SELECT id FROM {view} ORDER BY id") == [
             (1,),
             (2,),
@@ -72,15 +72,15 @@ def test_an_account_sees_and_touches_its_rows_alone(fenced):
         refused(run, f"UPDATE {view} SET platform = 'discord'", 1369, 1143)
         assert run(f"SELECT id FROM {view} WHERE id = 1 FOR UPDATE") == [(1,)]
         assert run(f"INSERT INTO {view} (platform, name) VALUES ('twitch', 'new')") == 1
-    after = fenced.rows()
+    after = contacts.rows()
     assert [after.pop(id_)[3] for id_ in sorted(set(after) - set(before))] == ["new"]
     assert after == before
 
 
-def test_no_upsert_and_no_replace_reaches_another_row(fenced):
-    before = fenced.rows()
-    view = fenced.view("twitch")
-    with fenced.raw("twitch") as run:
+def test_no_upsert_and_no_replace_reaches_another_row(contacts):
+    before = contacts.rows()
+    view = contacts.view("twitch")
+    with contacts.statements("twitch") as run:
         for column, value in (("id", "3"), ("name", "'c'"), ("code", "'C'")):
             given = {"platform": "'twitch'", "name": "'n'", column: value}
             insert = f"INTO {view} ({', '.join(given)}) VALUES ({', '.join(given.values())})"
@@ -93,33 +93,33 @@ def test_no_upsert_and_no_replace_reaches_another_row(fenced):
                 refused(run, sql, 1644, 3059, 1143)
         # On its own rows both work; MariaDB wants the right to update every column that is named, the scope's too.
         own = f"INSERT INTO {view} (platform, name) VALUES ('twitch', 'b') ON DUPLICATE KEY UPDATE token = 'own'"
-        if fenced.database.server.engine == "mysql":
+        if contacts.database.server.engine == "mysql":
             run(own)
         else:
             refused(run, own, 1143)
         run(f"REPLACE INTO {view} (platform, name, code) VALUES ('twitch', 'a', 'new')")
-    after = fenced.rows()
+    after = contacts.rows()
     assert {id_: after[id_] for id_ in (3, 4, 5)} == {id_: before[id_] for id_ in (3, 4, 5)}
     assert sorted(row[4] for row in after.values()) == ["B", "C", "D", "E", "new"]
 
 
-def test_the_guards_hinder_nobody_else(fenced):
-    fenced.database.execute("UPDATE contact SET hits = hits + 1")
-    with fenced.raw("owner") as run:
+def test_the_guards_hinder_nobody_else(contacts):
+    contacts.database.execute("UPDATE contact SET hits = hits + 1")
+    with contacts.statements("owner") as run:
         assert run("UPDATE contact SET hits = 2") == 5
         assert run("REPLACE INTO contact (id, platform, name) VALUES (3, 'discord', 'c')") == 2
         assert run("DELETE FROM contact WHERE id = 1") == 1
         assert run("SELECT COUNT(*) FROM note WHERE contact_id = 1") == [(0,)]  # the cascade
 
 
-def test_a_select_of_some_columns_shows_no_other(fenced):
-    view = fenced.view("reader")
-    with fenced.raw("reader") as run:
+def test_a_select_of_some_columns_shows_no_other(contacts):
+    view = contacts.view("reader")
+    with contacts.statements("reader") as run:
         assert len(run(f"SELECT * FROM {view}")[0]) == 2
         refused(run, "SELECT id FROM contact", 1142)
         refused(run, f"SELECT token FROM {view}", 1054)
-        refused(run, f"SELECT id FROM {fenced.view('reader', 'insert')}", 1142)
-    with fenced.opened("reader") as db, db.session() as dal:
+        refused(run, f"SELECT id FROM {contacts.view('reader', 'insert')}", 1142)
+    with contacts.open("reader", size=1) as db, db.session() as dal:
         assert dal.contact.insert(platform="x", name="one", token="t") > 5
         keys = dal.contact.bulk_insert([{"platform": "x", "name": f"n{i}", "token": "t"} for i in range(3)])
         assert len(keys) == 3
@@ -128,14 +128,14 @@ def test_a_select_of_some_columns_shows_no_other(fenced):
         assert dal(dal.contact.name == "one").select().first().as_dict().keys() == {"id", "name"}
 
 
-def test_alternatives_lists_and_null(fenced):
-    with fenced.raw("chooser") as run:
-        assert run(f"SELECT id FROM {fenced.view('chooser')} ORDER BY id") == [(1,), (2,), (3,), (5,)]
+def test_alternatives_lists_and_null(contacts):
+    with contacts.statements("chooser") as run:
+        assert run(f"SELECT id FROM {contacts.view('chooser')} ORDER BY id") == [(1,), (2,), (3,), (5,)]
 
 
-def test_a_bound_scope_holds_through_a_pooled_connection(fenced):
-    before = fenced.rows()
-    with fenced.opened("tenant") as db:
+def test_a_bound_scope_holds_through_a_pooled_connection(contacts):
+    before = contacts.rows()
+    with contacts.open("tenant", size=1) as db:
         for tenant, seen in ((7, {1, 3}), (8, {2, 4}), (None, set()), (7, {1, 3})):
             with db.session(scope={} if tenant is None else {"tenant": tenant}) as dal:
                 assert {row.id for row in dal(dal.contact).select()} == seen
@@ -153,11 +153,11 @@ def test_a_bound_scope_holds_through_a_pooled_connection(fenced):
                 dal.contact.insert(platform="p", name="z", tenant_id=8)
         with db.session(scope={"tenant": 9}) as dal:
             assert dal.contact.insert(platform="p", name="nine", tenant_id=9) > 5
-    assert {id_: row for id_, row in fenced.rows().items() if id_ in before} == before
+    assert {id_: row for id_, row in contacts.rows().items() if id_ in before} == before
 
 
-def test_a_connection_whose_scope_cannot_be_cleared_is_not_lent_again(fenced, monkeypatch):
-    with fenced.opened("tenant") as db:
+def test_a_connection_whose_scope_cannot_be_cleared_is_not_lent_again(contacts, monkeypatch):
+    with contacts.open("tenant", size=1) as db:
         with db.session(scope={"tenant": 7}) as dal:
             dal(dal.contact).count()
             first = db.current().connection
@@ -172,24 +172,24 @@ def test_a_connection_whose_scope_cannot_be_cleared_is_not_lent_again(fenced, mo
             assert db.current().connection is not first
 
 
-def test_a_bound_scope_uses_the_index(fenced):
-    name = fenced.database.name
+def test_a_bound_scope_uses_the_index(contacts):
+    name = contacts.database.name
     values = ", ".join(f"('p', {number % 50 + 100}, 'n{number}')" for number in range(500))
-    fenced.database.execute(
+    contacts.database.execute(
         f"INSERT INTO contact (platform, tenant_id, name) VALUES {values}", "ANALYZE TABLE contact"
     )
-    connection = fenced.database.connect()
+    connection = contacts.database.connect()
     with contextlib.closing(connection), connection.cursor() as cursor:
         cursor.execute("SET @ringfence_tenant = 101")
-        cursor.execute(f"EXPLAIN FORMAT=JSON SELECT id FROM `{name}`.{fenced.view('tenant')}")
+        cursor.execute(f"EXPLAIN FORMAT=JSON SELECT id FROM `{name}`.{contacts.view('tenant')}")
         told = str(cursor.fetchall())
     assert "ix_contact_tenant_id" in told
     assert "ref" in told
 
 
-def test_what_was_altered_by_hand_is_put_right(fenced):
-    shop, database = fenced.shop, fenced.database
-    view = fenced.view("twitch")
+def test_what_was_altered_by_hand_is_put_right(contacts):
+    shop, database = contacts, contacts.database
+    view = contacts.view("twitch")
     triggers = [row[0] for row in database.execute("SHOW TRIGGERS")]
     assert len(triggers) == 2
     database.execute(
@@ -206,14 +206,14 @@ def test_what_was_altered_by_hand_is_put_right(fenced):
         assert name in told
     apply_access(shop.load(), shop.env())
     assert plan_access(shop.load(), shop.env()).sql() == []
-    test_an_account_sees_and_touches_its_rows_alone(fenced)
-    fenced.reset()
-    test_no_upsert_and_no_replace_reaches_another_row(fenced)
+    test_an_account_sees_and_touches_its_rows_alone(contacts)
+    contacts.reset()
+    test_no_upsert_and_no_replace_reaches_another_row(contacts)
 
 
 def test_what_is_detached_comes_back_and_what_has_no_scope_any_more_goes(server, tmp_path):
     with server.database() as database:
-        shop = laid_out(tmp_path, database)
+        shop = lay_out_contacts(tmp_path, database)
         shop.migrate()
         backend = reach(shop.settings())
         with backend.engine().connect() as connection:

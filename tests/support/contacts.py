@@ -1,12 +1,10 @@
-"""A deployment whose accounts see some rows and columns each, for the fence of the MySQL family: raw logins and doors."""
+"""A deployment whose accounts use some rows and some columns of one table each."""
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
-from ringfence.runtime import Database, PoolOptions, Settings
-from ringfence.runtime.mirror import Mirror
-from support.deployments import Shop, lay_out
+from servers.base import Database as FreshDatabase
+from support.deployments import Shop, write_created
 
 MODELS = """
 import sqlalchemy as sa
@@ -29,21 +27,6 @@ note = sa.Table(
     sa.Column("contact_id", sa.ForeignKey("contact.id", ondelete="CASCADE", name="fk_note_contact"), nullable=False),
     sa.Column("word", sa.String(30)),
 )
-"""
-
-MIGRATION = """
-revision = "a1"
-down_revision = None
-from alembic import op
-import shop_models
-
-
-def upgrade():
-    shop_models.metadata.create_all(op.get_bind())
-
-
-def downgrade():
-    pass
 """
 
 ACCESS = """
@@ -80,15 +63,11 @@ ROWS = (
 )
 
 
-class Fenced:
-    """The deployment, migrated; accounts log in raw, or through the runtime."""
-
-    def __init__(self, shop: Any) -> None:
-        self.shop = shop
-        self.database = shop.database
+class Contacts(Shop):
+    """The deployment, with the rows of its one table that accounts share."""
 
     def reset(self) -> None:
-        """The rows as they were."""
+        """Store ROWS, and no other."""
         values = ", ".join(
             "({}, '{}', {}, '{}', '{}', '{}')".format(*(("NULL" if v is None else v) for v in row))
             for row in ROWS
@@ -100,48 +79,17 @@ class Fenced:
         )
 
     def rows(self) -> dict[int, tuple[Any, ...]]:
-        """What is stored."""
+        """The rows that are stored, by their key."""
         found = self.database.execute(
             "SELECT id, platform, tenant_id, name, code, token FROM contact ORDER BY id"
         )
         return {row[0]: row for row in found}
 
-    def view(self, service: str, verb: str = "select", table: str = "contact") -> str:
-        """The relation of a verb."""
-        mirror = Mirror.load(self.shop.root / "mirrors" / f"{service}.json")
-        relations = mirror.tables[table].verbs[verb].relations
-        return str(relations.get(self.database.server.engine, table))
-
-    @contextlib.contextmanager
-    def raw(self, service: str) -> Any:
-        """A function that runs SQL as the account."""
-        connection = self.shop.connect(service)
-
-        def run(sql: str) -> Any:
-            with connection.cursor() as cursor:
-                cursor.execute(sql)
-                return list(cursor.fetchall()) if cursor.description else cursor.rowcount
-
-        try:
-            yield run
-        finally:
-            connection.close()
-
-    @contextlib.contextmanager
-    def opened(self, service: str, size: int = 1) -> Any:
-        """The service's own door."""
-        login = self.shop.login(service)
-        settings = Settings.from_env(self.database.env(login, self.shop.password(service)))
-        mirror = Mirror.load(self.shop.root / "mirrors" / f"{service}.json")
-        with Database(settings, mirror, PoolOptions(size=size)) as database:
-            yield database
+    def view(self, service: str, verb: str = "select") -> str:
+        """The relation through which a service uses the contacts."""
+        return self.relation(service, "contact", verb)
 
 
-def laid_out(folder: Path, database: Any) -> Shop:
-    """The deployment, not yet migrated."""
-    shop = lay_out(folder, database)
-    (shop.root / "migrations" / "versions" / "b2.py").unlink()
-    shop.write("shop_models.py", MODELS)
-    shop.write("access.yaml", ACCESS)
-    shop.write("migrations/versions/a1.py", MIGRATION)
-    return shop
+def lay_out_contacts(folder: Path, database: FreshDatabase) -> Contacts:
+    """Write the deployment into a folder."""
+    return write_created(Contacts(folder, database), MODELS, ACCESS)
