@@ -2,7 +2,9 @@
 
 import itertools
 import re
+import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -358,6 +360,39 @@ def make(*more):
 
 one, two, other = make(), make(), make(sa.Column("more", sa.Integer))
 """
+
+
+def test_models_that_cannot_be_imported_leave_the_process_as_it_was(tmp_path):
+    package = f"models_of_test_{next(_fresh)}"
+    for name, models in (("one", MODELS), ("two", "import sqlalchemy\nraise RuntimeError('no')\n")):
+        (tmp_path / name / package).mkdir(parents=True)
+        (tmp_path / name / package / "__init__.py").write_text("")
+        (tmp_path / name / package / "tables.py").write_text(models.replace("MORE", ""))
+        (tmp_path / name / "ringfence.toml").write_text(TOML.replace("MODELS", f"{package}.tables"))
+        (tmp_path / name / "access.yaml").write_text(ACCESS)
+    Deployment.load(tmp_path / "one")
+    before, path = sys.modules[f"{package}.tables"], list(sys.path)
+    (mistake,) = mistakes(tmp_path / "two")
+    assert "RuntimeError: no" in mistake
+    assert sys.modules[f"{package}.tables"] is before
+    assert sys.path == path
+    Deployment.load(tmp_path / "one")
+
+
+def test_threads_load_deployments_with_packages_of_one_name_at_the_same_time(tmp_path):
+    package = f"models_of_test_{next(_fresh)}"
+    names = ["one", "two", "three"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        more = f"class Own(Base):\n    __tablename__ = '{name}'\n    id: Mapped[int] = mapped_column(primary_key=True)\n"
+        (tmp_path / name / f"{package}.py").write_text(MODELS.replace("MORE", more))
+        (tmp_path / name / "ringfence.toml").write_text(TOML.replace("MODELS", package))
+        (tmp_path / name / "access.yaml").write_text(ACCESS)
+    with ThreadPoolExecutor(len(names)) as pool:
+        loaded = dict(zip(names, pool.map(Deployment.load, [tmp_path / name for name in names]), strict=True))
+    assert {name: set(deployment.tables) for name, deployment in loaded.items()} == {
+        name: {"notes", name} for name in names
+    }
 
 
 def test_what_is_said_twice_in_the_same_words_is_taken_once(write):

@@ -3,12 +3,14 @@
 import importlib
 import re
 import sys
+import threading
 import tomllib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -23,7 +25,7 @@ from ringfence.schema.models.adaptation import VERSION_TABLE, give_names, leave_
 from ringfence.schema.models.conditional import remove_empty_indexes
 from ringfence.schema.models.object_rules import ObjectRule
 from ringfence.schema.models.remove_duplicates import remove_duplicates
-from ringfence.schema.models.source_lines import SourceLines
+from ringfence.schema.models.source_lines import SourceLines, display_path
 from ringfence.schema.models.types import DIALECTS, ENGINES
 from ringfence.schema.portability import check_grants, check_models
 from ringfence.schema.sql import mysql_options
@@ -31,6 +33,8 @@ from ringfence.schema.sql import mysql_options
 FILE = "ringfence.toml"
 _Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 _Some = pydantic.Field(min_length=1)
+_IMPORTING = threading.RLock()
+"""Held while models are imported; re-entrant, because models may load a deployment themselves."""
 
 
 class DeploymentFile(pydantic.BaseModel):
@@ -155,7 +159,7 @@ class Deployment:
 
     def display_path(self, path: Path) -> str:
         """Write a path for messages: relative to the deployment's folder where it is inside it."""
-        return str(_relative(path, self.root))
+        return display_path(path, self.root)
 
 
 def find_root(start: Path) -> Path:
@@ -251,19 +255,16 @@ def _toml_mistake(source: _Source, problem: Mapping[str, Any]) -> Mistake:
 def _import_models(
     folder: Path, source: _Source, given: DeploymentFile
 ) -> tuple[tuple[sa.MetaData, ...], list[Mistake]]:
-    """Import each `module:attribute` of `models`, with the deployment's folder first in `sys.path`."""
-    if str(folder) in sys.path:
-        sys.path.remove(str(folder))
-    sys.path.insert(0, str(folder))
+    """Import each `module:attribute` of `models`."""
     found: list[sa.MetaData] = []
     mistakes = []
     for name in given.models:
         module, _, attribute = name.partition(":")
-        _forget_namesake(folder, module.partition(".")[0])
         try:
-            value: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                value = getattr(value, part)
+            with _imports_from(folder, module.partition(".")[0]):
+                value: Any = importlib.import_module(module)
+                for part in attribute.split("."):
+                    value = getattr(value, part)
         except Exception as error:  # noqa: BLE001 - the deployment's own code runs here, and may raise anything
             problem = f"models: {name!r} cannot be imported: {_told(error, folder)}"
             mistakes.append(source.mistake(problem, "models", name))
@@ -280,29 +281,51 @@ def _import_models(
     return tuple(found), mistakes
 
 
-def _forget_namesake(folder: Path, package: str) -> None:
-    """Unload a package of the same name that was imported from another deployment in this process."""
+@contextmanager
+def _imports_from(folder: Path, package: str) -> Iterator[None]:
+    """Let a package of the deployment be imported, and undo what that changes in the process where it fails.
+
+    The folder stays first in `sys.path`, because models and revisions may import more of it later. A package of the
+    same name that was imported from another deployment is unloaded: Python has one module for each name. Another thread
+    that loads a deployment waits, since both `sys.path` and `sys.modules` are shared by the whole process.
+    """
+    with _IMPORTING:
+        path = list(sys.path)
+        sys.path[:] = [str(folder), *(entry for entry in path if entry != str(folder))]
+        unloaded = _unload_namesake(folder, package)
+        try:
+            yield
+        except BaseException:
+            for name in [name for name in sys.modules if _is_of(package, name)] if unloaded else ():
+                del sys.modules[name]
+            sys.modules.update(unloaded)
+            sys.path[:] = path
+            raise
+
+
+def _unload_namesake(folder: Path, package: str) -> dict[str, ModuleType]:
+    """Unload a package that the folder has too and that was imported from elsewhere; returns its modules by name."""
     loaded = sys.modules.get(package)
     if loaded is None or not ((folder / package).is_dir() or (folder / f"{package}.py").is_file()):
-        return
-    places = [*getattr(loaded, "__path__", ()), getattr(loaded, "__file__", None) or ""]
-    if not any(Path(place).resolve().is_relative_to(folder) for place in places if place):
-        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
-            del sys.modules[name]
-        importlib.invalidate_caches()
+        return {}
+    sources = [*getattr(loaded, "__path__", ()), getattr(loaded, "__file__", None) or ""]
+    if any(Path(source).resolve().is_relative_to(folder) for source in sources if source):
+        return {}
+    importlib.invalidate_caches()
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if _is_of(package, name)}
+
+
+def _is_of(package: str, module: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 def _told(error: Exception, folder: Path) -> str:
     """Describe an error, with the line of the deployment's own code that raised it."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{text} in {_relative(Path(error.filename), folder)}:{error.lineno}"
+        return f"{text} in {display_path(Path(error.filename), folder)}:{error.lineno}"
     own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(folder)]
-    return f"{text} at {_relative(Path(own[-1].filename), folder)}:{own[-1].lineno}" if own else text
-
-
-def _relative(path: Path, folder: Path) -> Path:
-    return path.relative_to(folder) if path.is_relative_to(folder) else path
+    return f"{text} at {display_path(Path(own[-1].filename), folder)}:{own[-1].lineno}" if own else text
 
 
 def _tables(

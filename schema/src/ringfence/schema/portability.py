@@ -15,15 +15,13 @@ from ringfence.schema.manifest.model import Account, Grant, Origin
 from ringfence.schema.manifest.resolution import RESERVED_PREFIX, is_view
 from ringfence.schema.manifest.sequences import unreadable_sequence_problem
 from ringfence.schema.models.conditional import applies
-from ringfence.schema.models.key_lengths import BYTES_PER_CHARACTER, too_long_keys
+from ringfence.schema.models.key_lengths import too_long_keys
 from ringfence.schema.models.object_names import constraint_name, name_conflicts, named_items, too_long
 from ringfence.schema.models.password_columns import wrong_marks
 from ringfence.schema.models.sequences import missing_sequence_problem
 from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS, Portable, portable
 from ringfence.schema.sql.table_keys import referred_column, referred_table
-
-__all__ = ["BYTES_PER_CHARACTER", "check_grants", "check_models", "is_unconditional_unique"]
 
 _WRITES = frozenset(VERBS) - {"select"}
 _EVERY = frozenset(VERBS)

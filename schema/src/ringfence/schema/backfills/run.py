@@ -24,7 +24,7 @@ from ringfence.schema.engines.base import Backend
 from ringfence.schema.engines.load import Gauge
 from ringfence.schema.errors import JobFailed, LockLost
 from ringfence.schema.state import releases
-from ringfence.schema.text import counted
+from ringfence.schema.text import Say, counted
 
 STALE = 10.0
 """Seconds after which another run whose row does not change counts as ended; measured by the local clock."""
@@ -84,7 +84,7 @@ def run(
     again: bool = False,
     stale: float = STALE,
     show: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> Progress:
     """Run a backfill to its end.
 
@@ -138,7 +138,7 @@ class _Runner:
         backfill: Backfill,
         backend: Backend,
         pace: Pace,
-        say: Callable[[str], None],
+        say: Say,
     ) -> None:
         self._name, self._backfill, self._backend, self._pace, self._say = name, backfill, backend, pace, say
         self._engine = backend.engine()

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ringfence.runtime.values import INTEGER_BITS
+from ringfence.schema.models.key_lengths import BYTES_PER_CHARACTER
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL, Portable, portable
-from ringfence.schema.portability import BYTES_PER_CHARACTER
 
 # type -> the types that hold each of its values without loss
 _WIDER: Mapping[str, frozenset[str]] = {

@@ -57,8 +57,7 @@ class SourceLines:
         if found is None:
             return (cls.__module__ if cls is not None else "models"), None
         file, line = found
-        path = Path(file)
-        return str(path.relative_to(self._root) if path.is_relative_to(self._root) else path), line
+        return display_path(Path(file), self._root), line
 
     def _look(self) -> None:
         """Collect, from all imported modules, the class of each table and the files with tables of each metadata."""
@@ -80,6 +79,16 @@ class SourceLines:
             owner = getattr(sys.modules.get(cls.__module__), "__file__", None)
             if owner:
                 self._modules.setdefault(id(cls.__table__.metadata), set()).add(owner)
+
+
+def display_path(path: Path, folder: Path) -> str:
+    """Write a path for messages: relative to a folder where it is inside it.
+
+    Args:
+        path: to write.
+        folder: the deployment's.
+    """
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def _in_class(cls: type[Any], column: str | None) -> tuple[str, int] | None:
