@@ -9,10 +9,10 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ringfence.runtime.backoff import backoff
-from ringfence.runtime.dal import RingfenceDAL
+from ringfence.runtime.dal import DALType
 from ringfence.runtime.database import Database, retry_delay
 from ringfence.runtime.errors import ArgumentError, InterfaceError, RingfenceError, Timeout
 from ringfence.runtime.mirror import Mirror
@@ -31,7 +31,7 @@ _LEAVE_SECONDS = 1.0
 """How long it then waits for its thread before it goes on without it; the thread ends by itself."""
 
 
-class AsyncDatabase:
+class AsyncDatabase(Generic[DALType]):
     """A `Database` for asyncio tasks.
 
     At most as many sessions run at once as the pool has connections; others wait in the order of their arrival.
@@ -48,7 +48,7 @@ class AsyncDatabase:
         *,
         credentials: Credentials | None = None,
     ) -> None:
-        self.database = Database(settings, mirror, options, credentials=credentials)
+        self.database: Database[DALType] = Database(settings, mirror, options, credentials=credentials)
         self._idle: list[_Worker] = []
         self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
             weakref.WeakKeyDictionary()
@@ -63,7 +63,7 @@ class AsyncDatabase:
         options: PoolOptions | None = None,
         *,
         credentials: Credentials | None = None,
-    ) -> "AsyncDatabase":
+    ) -> Self:
         """Make an AsyncDatabase from a mirror file and the environment; see `Database.from_env`."""
         return cls(Settings.from_env(env), Mirror.load(mirror), options, credentials=credentials)
 
@@ -75,7 +75,7 @@ class AsyncDatabase:
         scope: Mapping[str, Any] | None = None,
         *,
         opened_by: str | None = None,
-    ) -> AsyncIterator["AsyncSession"]:
+    ) -> AsyncIterator["AsyncSession[DALType]"]:
         """Open a session like `Database.session`; its queries run in `await s.run(...)`.
 
         Cancelling the task cancels the running statement, rolls back and returns the connection.
@@ -106,7 +106,7 @@ class AsyncDatabase:
 
     async def run(
         self,
-        work: Callable[[RingfenceDAL], Result],
+        work: Callable[[DALType], Result],
         *,
         attempts: int = 5,
         idempotent: bool = False,
@@ -180,10 +180,10 @@ class AsyncDatabase:
             self._idle.append(worker)
 
 
-class AsyncSession:
+class AsyncSession(Generic[DALType]):
     """A session of one task, in which `run` calls functions."""
 
-    def __init__(self, database: Database, worker: "_Worker") -> None:
+    def __init__(self, database: Database[DALType], worker: "_Worker") -> None:
         self._database = database
         self._worker = worker
         self._task = asyncio.current_task()
@@ -192,7 +192,7 @@ class AsyncSession:
         self._session: Session | None = None
         self._cancelled = False
 
-    async def run(self, work: Callable[[RingfenceDAL], Result]) -> Result:
+    async def run(self, work: Callable[[DALType], Result]) -> Result:
         """Call `work(dal)` in the session's thread and return its result.
 
         Returned rows must be used as plain data; anything that queries later (a reference, a lazy set) belongs inside
@@ -224,7 +224,7 @@ class AsyncSession:
 
     async def run_transaction(
         self,
-        work: Callable[[RingfenceDAL], Result],
+        work: Callable[[DALType], Result],
         read_only: bool,
         timeout: float | None,
         scope: Mapping[str, Any] | None,
@@ -322,7 +322,7 @@ def _seen(future: "asyncio.Future[Any]") -> None:
         future.exception()
 
 
-def _stop(session: AsyncSession, ended: threading.Event, cancellable: bool) -> None:
+def _stop(session: AsyncSession[Any], ended: threading.Event, cancellable: bool) -> None:
     """Send cancel requests until the call ends, because a request may arrive before its statement does.
 
     A call that does not end in time, or that must not be cancelled, loses its connection.

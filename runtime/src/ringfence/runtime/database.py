@@ -10,10 +10,10 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from ringfence.runtime.backoff import backoff
-from ringfence.runtime.dal import RingfenceDAL, build
+from ringfence.runtime.dal import DALType, build
 from ringfence.runtime.engines import NO_SCOPE, Mode, backend_for
 from ringfence.runtime.errors import (
     ArgumentError,
@@ -41,8 +41,10 @@ _LONGEST = 2_147_483
 """The longest statement timeout, in seconds: PostgreSQL stores it in milliseconds, in a signed 32-bit integer."""
 
 
-class Database:
+class Database(Generic[DALType]):
     """The database of one service: its connection pool, its PyDAL DAL, and its sessions.
+
+    To a type checker, `Database[DAL]` has the tables of the class `DAL` that `ringfence mirror` writes in a stub.
 
     Args:
         settings: where the database is, and the login.
@@ -73,7 +75,7 @@ class Database:
         self.current_session: ContextVar[Session | None] = ContextVar(
             f"ringfence:{mirror.service}", default=None
         )
-        self._dal: RingfenceDAL | None = None
+        self._dal: DALType | None = None
         self.reset_lock()
         _databases.add(self)
 
@@ -89,7 +91,7 @@ class Database:
         options: PoolOptions | None = None,
         *,
         credentials: Credentials | None = None,
-    ) -> "Database":
+    ) -> Self:
         """Make a Database from a mirror file and the environment.
 
         Args:
@@ -105,12 +107,12 @@ class Database:
         return cls(Settings.from_env(env), Mirror.load(mirror), options, credentials=credentials)
 
     @property
-    def dal(self) -> RingfenceDAL:
+    def dal(self) -> DALType:
         """PyDAL's DAL of the mirror's tables; its queries run in the session of the calling thread or task."""
         if self._dal is None:
             with self._dal_lock:
                 if self._dal is None:
-                    self._dal = build(self.mirror, self.backend, self.settings.db_type, self)
+                    self._dal = cast("DALType", build(self.mirror, self.backend, self.settings.db_type, self))
         return self._dal
 
     def session(
@@ -121,7 +123,7 @@ class Database:
         *,
         opened_by: str | None = None,
         wait: float | None = None,
-    ) -> Unit:
+    ) -> Unit[DALType]:
         """Open a session: committed at its end, rolled back on an exception; inside another session, a savepoint.
 
         A signal handler may raise an exception at any point: it propagates unchanged, and the connection is returned
@@ -210,7 +212,7 @@ class Database:
 
     def run(
         self,
-        work: Callable[[RingfenceDAL], Result],
+        work: Callable[[DALType], Result],
         *,
         attempts: int = 5,
         idempotent: bool = False,
@@ -286,7 +288,7 @@ class Database:
         self.close()
 
 
-_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
+_databases: "weakref.WeakSet[Database[Any]]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:

@@ -5,11 +5,11 @@ import importlib.util
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from flask import Blueprint, Flask, Response, g, has_request_context, jsonify
 
-from ringfence.runtime.dal import RingfenceDAL
+from ringfence.runtime.dal import DALType
 from ringfence.runtime.database import Database
 from ringfence.runtime.errors import ArgumentError, InterfaceError
 from ringfence.runtime.unit import Unit
@@ -27,7 +27,7 @@ class _RolledBack(Exception):
     """Passed to `__exit__` to roll a session back without an exception."""
 
 
-class Ringfence:
+class Ringfence(Generic[DALType]):
     """The Flask extension: `ringfence.dal` is PyDAL in the session of the current request.
 
     The session opens at its first use. If the view returns a status below 400, it is committed before the first byte is
@@ -56,14 +56,14 @@ class Ringfence:
         app: Flask | None = None,
         mirror: str | Path | None = None,
         *,
-        database: Database | None = None,
+        database: Database[DALType] | None = None,
         health: str | None = "",
         metrics: bool | None = None,
         scope: Callable[[], Mapping[str, Any] | None] | None = None,
     ) -> None:
         if (mirror is None) == (database is None):
             raise ArgumentError("give Ringfence either mirror= or database=")
-        self.database = database or Database.from_env(mirror or "")
+        self.database: Database[DALType] = database or Database.from_env(mirror or "")
         self._health = health
         self._scope = scope
         if metrics or (metrics is None and importlib.util.find_spec("prometheus_client")):
@@ -83,7 +83,7 @@ class Ringfence:
             app.register_blueprint(self._blueprint(), url_prefix=self._health or None)
 
     @property
-    def dal(self) -> RingfenceDAL:
+    def dal(self) -> DALType:
         """PyDAL in the session of the current request, which opens at the first use.
 
         Raises:
@@ -153,7 +153,7 @@ class Ringfence:
         setattr(app, name, wrapped)
 
     def _leave(self, error: BaseException | None) -> None:
-        session: Unit | None = g.get(_SESSION)
+        session: Unit[DALType] | None = g.get(_SESSION)
         if session is None:
             return
         try:

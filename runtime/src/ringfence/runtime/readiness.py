@@ -48,7 +48,7 @@ class Openable(Protocol):
         *,
         opened_by: str | None = None,
         wait: float | None = None,
-    ) -> Unit:
+    ) -> Unit[Any]:
         """Open a session, as `Database.session` does."""
         ...
 

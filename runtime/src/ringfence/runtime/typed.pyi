@@ -1,6 +1,6 @@
 # What PyDAL's classes do on the DAL of a mirror, as types. `ringfence mirror` writes a stub for each service, with the
-# tables of its mirror in these terms. What belongs to a table is generic in the class of its sets: `dal(dal.item.price > 3)`
-# is an ItemSet, whose `select` and `update` know the columns.
+# tables of its mirror in these terms. What belongs to a table is generic in the class of its sets: the result of
+# `dal(dal.item.price > 3)` is an ItemSet, whose `select` and `update` know the columns.
 #
 # _V: the type of a value that is read; _W: the type of a value that is stored or compared; _S: the class of the sets of
 # the table; _R: the class of its rows; _K: the type of its key.

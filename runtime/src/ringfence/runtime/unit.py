@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, Self, overload
+from typing import Any, Generic, Protocol, Self, overload
 
-from ringfence.runtime.dal import RingfenceDAL
+from ringfence.runtime.dal import DALType
 from ringfence.runtime.engines import Backend, Mode
 from ringfence.runtime.errors import InterfaceError
 from ringfence.runtime.pool import Pool
@@ -27,7 +27,7 @@ class Sessions(Protocol):
     current_session: ContextVar[Session | None]
 
     @property
-    def dal(self) -> RingfenceDAL:
+    def dal(self) -> Any:
         """PyDAL's DAL of the mirror's tables."""
         ...
 
@@ -44,7 +44,7 @@ class _EndedKeeper:
     """The class of a unit's keeper after the unit has ended: without `__del__`."""
 
     __slots__ = ("__weakref__", "unit")
-    unit: "Unit"
+    unit: "Unit[Any]"
 
 
 class _Keeper(_EndedKeeper):
@@ -67,9 +67,9 @@ class _Exit:
     def __get__(self, unit: None, kind: type) -> Callable[..., None]: ...
 
     @overload
-    def __get__(self, unit: "Unit", kind: type) -> Leave: ...
+    def __get__(self, unit: "Unit[Any]", kind: type) -> Leave: ...
 
-    def __get__(self, unit: "Unit | None", kind: type) -> Callable[..., None]:
+    def __get__(self, unit: "Unit[Any] | None", kind: type) -> Callable[..., None]:
         if unit is None:  # `contextlib.ExitStack` looks `__exit__` up on the class
             return _leave_unit
         keeper = unit.keep()
@@ -79,7 +79,7 @@ class _Exit:
 
 
 def _leave_unit(
-    unit: "Unit",
+    unit: "Unit[Any]",
     kind: type[BaseException] | None = None,
     error: BaseException | None = None,
     trace: TracebackType | None = None,
@@ -96,7 +96,7 @@ def _leave(
     keeper().unit.end(kind is None)  # type: ignore[union-attr]  # the caller holds a reference, so it is not None
 
 
-class Unit(contextlib.ContextDecorator):
+class Unit(contextlib.ContextDecorator, Generic[DALType]):
     """A session, or a savepoint in the caller's open session: begun by `with`, committed or rolled back at its end.
 
     Args:
@@ -144,7 +144,7 @@ class Unit(contextlib.ContextDecorator):
             self._keeper = weakref.ref(keeper)
         return keeper
 
-    def __enter__(self) -> RingfenceDAL:
+    def __enter__(self) -> DALType:
         if self._session is not None or self._over:
             raise InterfaceError("this session was entered before: call db.session() for each")
         database = self._database
@@ -167,7 +167,8 @@ class Unit(contextlib.ContextDecorator):
                 database.current_session.set(session)
             else:
                 self._nest(outer, mode)
-            return database.dal
+            dal: DALType = database.dal
+            return dal
         except BaseException:
             self._interrupted()
             raise

@@ -1,6 +1,17 @@
 """The PyDAL layer: the only package that imports pydal, and builds a DAL whose queries run in Ringfence sessions."""
 
+from typing import TYPE_CHECKING
+
 from ringfence.runtime.dal.build import RingfenceDAL, build, define_all
 from ringfence.runtime.dal.unique_conflicts import upsert_probes
 
-__all__ = ["RingfenceDAL", "build", "define_all", "upsert_probes"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # for its `default`; type checkers bring the module
+
+    DALType = TypeVar("DALType", default=RingfenceDAL)
+else:
+    from typing import TypeVar
+
+    DALType = TypeVar("DALType")
+
+__all__ = ["DALType", "RingfenceDAL", "build", "define_all", "upsert_probes"]
