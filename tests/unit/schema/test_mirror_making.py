@@ -193,7 +193,11 @@ def revise(tmp_path, name, before=None):
 
 def test_a_mirror_keeps_the_revision_at_which_it_last_changed(tmp_path):
     path = tmp_path / "mirrors" / "web.json"
-    assert [file.state for file in write_mirrors(deployment(tmp_path))] == ["missing"]
+    assert [(file.path.name, file.state) for file in write_mirrors(deployment(tmp_path))] == [
+        ("web.json", "missing"),
+        ("web.pyi", "missing"),
+        ("web.py", "missing"),
+    ]
     assert Mirror.load(path).revision is None
     revise(tmp_path, "r1")
     assert [file.state for file in write_mirrors(deployment(tmp_path))] == ["stale"]
@@ -237,7 +241,7 @@ def test_orphans_and_damaged_files_are_found_and_mended(tmp_path):
         "gone": "orphan",
     }
     write_mirrors(deployment(tmp_path))
-    assert [path.name for path in folder.iterdir()] == ["web.json"]
+    assert {path.name for path in folder.iterdir()} == {"web.json", "web.pyi", "web.py"}
 
 
 names = st.text(string.ascii_lowercase + "_é- ", min_size=1, max_size=8).filter(

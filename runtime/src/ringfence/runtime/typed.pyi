@@ -88,7 +88,7 @@ class Expression(Generic[_V, _W, _S]):
     def ilike(self, value: str | Expression[Any, Any, _S], escape: str | None = ...) -> Query[_S]: ...
     def regexp(self, value: str, match_parameter: str | None = ...) -> Query[_S]: ...
     # `a | b` lists expressions, for orderby and groupby; `~a` sorts in descending order.
-    def __or__(self, other: Expression[Any, Any, Any]) -> Expression[Any, Any, Any]: ...
+    def __or__(self, other: AnyExpression | Listed) -> Listed: ...
     def __invert__(self) -> Expression[_V, _W, _S]: ...
     def __add__(self, other: Any) -> Expression[Any, Any, _S]: ...
     def __radd__(self, other: Any) -> Expression[Any, Any, _S]: ...
@@ -112,6 +112,10 @@ class Expression(Generic[_V, _W, _S]):
         self, cast_as: str, *, length: int = ..., precision: int = ..., scale: int = ...
     ) -> Expression[Any, Any, _S]: ...
     def with_alias(self, alias: str) -> Expression[_V, _W, _S]: ...
+
+# Several expressions, for orderby and groupby.
+class Listed:
+    def __or__(self, other: AnyExpression | Listed) -> Listed: ...
 
 class Text(Expression[_V, str, _S], Generic[_V, _S]):
     def startswith(self, value: str) -> Query[_S]: ...
@@ -240,7 +244,9 @@ class Rows(Generic[_R]):
     def as_trees(self, parent_name: str = ..., children_name: str = ..., render: bool = ...) -> Any: ...
     def export_to_csv_file(self, ofile: Any, null: str = ..., *args: Any, **options: Any) -> None: ...
 
-_Order: TypeAlias = Expression[Any, Any, Any] | str | Sequence[Expression[Any, Any, Any]] | None
+AnyExpression: TypeAlias = Expression[Any, Any, Any]
+_Order: TypeAlias = AnyExpression | Listed | str | Sequence[AnyExpression] | None
+_Joins: TypeAlias = Join | BaseTable[Any] | Sequence[Join | BaseTable[Any]] | None
 
 # The records of one table that a query finds, where the account may not read the table.
 class UnreadableSet:
@@ -273,7 +279,22 @@ class Set(Generic[_R]):
         cacheable: bool = ...,
     ) -> Rows[_R]: ...
     @overload
-    def select(self, *fields: Any, **options: Any) -> Rows[Row]: ...
+    def select(
+        self,
+        *fields: Any,
+        left: _Joins = ...,
+        join: _Joins = ...,
+        orderby: _Order = ...,
+        groupby: _Order = ...,
+        having: Query[Any] | None = ...,
+        limitby: tuple[int, int] | None = ...,
+        distinct: Any = ...,
+        orderby_on_limitby: bool = ...,
+        for_update: bool = ...,
+        cache: Any = ...,
+        cacheable: bool = ...,
+        **options: Any,
+    ) -> Rows[Row]: ...
     @overload
     def iterselect(
         self,
@@ -288,7 +309,21 @@ class Set(Generic[_R]):
         cacheable: bool = ...,
     ) -> IterRows[_R]: ...
     @overload
-    def iterselect(self, *fields: Any, **options: Any) -> IterRows[Row]: ...
+    def iterselect(
+        self,
+        *fields: Any,
+        left: _Joins = ...,
+        join: _Joins = ...,
+        orderby: _Order = ...,
+        groupby: _Order = ...,
+        having: Query[Any] | None = ...,
+        limitby: tuple[int, int] | None = ...,
+        distinct: Any = ...,
+        orderby_on_limitby: bool = ...,
+        for_update: bool = ...,
+        cacheable: bool = ...,
+        **options: Any,
+    ) -> IterRows[Row]: ...
     def nested_select(self, *fields: Any, **options: Any) -> Nested: ...
     def count(self, distinct: Any = ..., cache: Any = ...) -> int: ...
     def isempty(self) -> bool: ...

@@ -1,4 +1,4 @@
-"""Generates one mirror per service, with only those tables and columns that the service may touch."""
+"""Generates the mirror of each service, with the tables and columns that it may touch, and its typed module."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,13 +26,21 @@ from ringfence.schema.revisions.contract import contract_of
 from ringfence.schema.revisions.heads import explain
 from ringfence.schema.revisions.scripts import scripts_in, unreadable
 from ringfence.schema.sql.table_keys import key_of, referred_column, referred_table, split_key
+from ringfence.schema.stubs import HEADER, module_name, module_text, stub_text
 
 SUFFIX = ".json"
 
 
 @dataclass(frozen=True)
 class MirrorFile:
-    """One mirror file: its generated content (None: no such service), and its content on disk (None: no such file)."""
+    """A mirror, or a file of its typed module: its generated content, and its content on disk.
+
+    Attributes:
+        path: the file.
+        service: the service.
+        expected: the generated content; None if the file belongs to no service.
+        current: the content on disk; None if the file does not exist.
+    """
 
     path: Path
     service: str
@@ -89,8 +97,51 @@ def mirror_files(deployment: Deployment, touched: Touched = MappingProxyType({})
     return tuple(files)
 
 
+def typed_files(deployment: Deployment) -> tuple[MirrorFile, ...]:
+    """Compare the generated typed modules with the files on disk, without writing anything.
+
+    A typed module is a stub for type checkers, and a module of the same name with the few lines that run. No part of
+    either depends on the revision.
+
+    Returns:
+        Every expected file in the order of the accounts, then the orphans by name.
+
+    Raises:
+        BadDeployment: a file that was not generated has the name of a typed module.
+    """
+    files: list[MirrorFile] = []
+    modules: set[str] = set()
+    for account in deployment.accounts.values():
+        mirror = make_mirror(deployment, account, None)
+        module = module_name(account.service, modules)
+        modules.add(module)
+        texts = {".pyi": stub_text(mirror), ".py": module_text(mirror, f"{account.service}{SUFFIX}")}
+        for suffix, text in texts.items():
+            path = deployment.mirrors / f"{module}{suffix}"
+            found = _read(path)
+            if found is not None and not _is_generated(found):
+                problem = f"{deployment.display_path(path)} is not generated, and the typed module of"
+                problem += f" {account.service} has its name: move it, or set another folder as `mirrors`"
+                raise BadDeployment([Mistake("ringfence.toml", None, problem)])
+            files.append(MirrorFile(path, account.service, text, found))
+    expected = {file.path for file in files}
+    for path in sorted((*deployment.mirrors.glob("*.py"), *deployment.mirrors.glob("*.pyi"))):
+        found = None if path in expected else _read(path)
+        if found is not None and _is_generated(found):
+            files.append(MirrorFile(path, path.stem, None, found))
+    return tuple(files)
+
+
+def _is_generated(text: str) -> bool:
+    return text.startswith(HEADER.splitlines()[0])
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
 def write_mirrors(deployment: Deployment, touched: Touched = MappingProxyType({})) -> tuple[MirrorFile, ...]:
-    """Write the mirrors that are missing or stale, and remove orphans.
+    """Write the mirrors and typed modules that are missing or stale, and remove orphans.
 
     Args:
         deployment: the deployment.
@@ -100,9 +151,10 @@ def write_mirrors(deployment: Deployment, touched: Touched = MappingProxyType({}
         The files that were changed, each with its former content.
 
     Raises:
-        BadDeployment: see `mirror_files`.
+        BadDeployment: see `mirror_files` and `typed_files`.
     """
-    changed = tuple(file for file in mirror_files(deployment, touched) if file.state != "same")
+    files = (*mirror_files(deployment, touched), *typed_files(deployment))
+    changed = tuple(file for file in files if file.state != "same")
     deployment.mirrors.mkdir(parents=True, exist_ok=True)
     for file in changed:
         if file.expected is None:
@@ -119,6 +171,15 @@ def check_mirrors(deployment: Deployment) -> tuple[MirrorFile, ...]:
         BadDeployment: see `mirror_files`.
     """
     return tuple(file for file in mirror_files(deployment) if file.state != "same")
+
+
+def check_typed_files(deployment: Deployment) -> tuple[MirrorFile, ...]:
+    """Find the files of typed modules that are missing, stale or orphans, without changing any.
+
+    Raises:
+        BadDeployment: see `typed_files`.
+    """
+    return tuple(file for file in typed_files(deployment) if file.state != "same")
 
 
 def _revisions(deployment: Deployment) -> tuple[str, ...]:
@@ -178,7 +239,7 @@ def _mirror_file(
 ) -> MirrorFile:
     path = deployment.mirrors / f"{account.service}{SUFFIX}"
     mirror = make_mirror(deployment, account, needed)
-    found = path.read_text(encoding="utf-8") if path.is_file() else None
+    found = _read(path)
     known = None if found is None else _parsed(path)
     # A revision that no longer exists, because it was made again, would keep the service waiting for ever.
     keeps = known is not None and known.revision in revisions and not _holds(mirror, touched)

@@ -1,22 +1,24 @@
-"""`ringfence mirror`: write the mirror of each service, or check that the mirrors are up to date."""
+"""`ringfence mirror`: write the mirror and the typed module of each service, or check that they are up to date."""
 
 import click
 
 from ringfence.schema.cli.run import Run, command
 from ringfence.schema.errors import Drift
-from ringfence.schema.mirror import check_mirrors, write_mirrors
+from ringfence.schema.mirror import check_mirrors, check_typed_files, write_mirrors
 from ringfence.schema.text import counted
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Write nothing; exit 2 if a mirror is out of date.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit 2 if a mirror or a typed module is out of date."
+)
 @command
 def mirror(run: Run, check: bool) -> None:
-    """Write one mirror per service from the models and the manifest, and remove the mirrors of removed services."""
+    """Write the mirror and the typed module of each service, and remove those of services that no longer exist."""
     deployment = run.deployment
     folder = deployment.display_path(deployment.mirrors)
     if check:
-        if drift := check_mirrors(deployment):
+        if drift := (*check_mirrors(deployment), *check_typed_files(deployment)):
             listed = "\n".join(
                 (
                     f"{deployment.display_path(file.path)}: {file.state}\n"

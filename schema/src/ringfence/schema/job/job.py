@@ -341,7 +341,8 @@ def compare_schema(job: JobContext) -> None:
 def write_outdated_mirrors(job: JobContext) -> None:
     """Write the mirrors that are outdated, where the operator chose that."""
     if job.options.write_mirrors:
-        job.report.mirrors_written = [file.service for file in write_mirrors(job.deployment)]
+        written = write_mirrors(job.deployment)  # a service has a mirror and a typed module
+        job.report.mirrors_written = list(dict.fromkeys(file.service for file in written))
 
 
 def preflight(deployment: Deployment, backend: Backend, report: Report) -> None:
