@@ -1,7 +1,7 @@
 """Daily active users and events by kind, from the columns that the account was given. Days are UTC's."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -10,6 +10,10 @@ from pydantic import Field
 from platform_web.inputs import Day, Input, from_query
 from platform_web.problems import bad_input
 from ringfence.runtime.flask import Ringfence
+
+if TYPE_CHECKING:
+    from mirrors.analytics import DAL, EventsSet, EventsTable
+    from ringfence.runtime.typed import Query
 
 DAYS = 30
 """How many days an answer covers when the request names none."""
@@ -24,7 +28,7 @@ class Days(Input):
     last: Day | None = Field(None, alias="to")
 
 
-def blueprint(ringfence: Ringfence) -> Blueprint:
+def blueprint(ringfence: "Ringfence[DAL]") -> Blueprint:
     """The service's addresses, on this application's database."""
     routes = Blueprint("activity", __name__)
 
@@ -50,7 +54,8 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
         event = dal.events
         number = event.id.count()
         rows = dal(_between(event, first, last)).select(event.kind, number, groupby=event.kind)
-        items = sorted(({"kind": row[event.kind], "events": int(row[number])} for row in rows), key=_busiest)
+        busiest = sorted(((int(row[number]), row[event.kind]) for row in rows), key=_busiest)
+        items = [{"kind": kind, "events": events} for events, kind in busiest]
         return jsonify({"from": first.isoformat(), "to": last.isoformat(), "items": items})
 
     return routes
@@ -69,11 +74,11 @@ def _days() -> tuple[date, date]:
     return first, last
 
 
-def _between(event: Any, first: date, last: date) -> Any:
+def _between(event: "EventsTable", first: date, last: date) -> "Query[EventsSet]":
     begin = datetime.combine(first, time(), UTC)
     end = datetime.combine(last, time(), UTC) + timedelta(days=1)
     return (event.occurred_at >= begin) & (event.occurred_at < end)
 
 
-def _busiest(item: dict[str, Any]) -> tuple[int, str]:
-    return -item["events"], item["kind"]
+def _busiest(counted: tuple[int, str]) -> tuple[int, str]:
+    return -counted[0], counted[1]

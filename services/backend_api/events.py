@@ -1,7 +1,7 @@
 """Events: append and list. What was appended stays as it is: the account can neither change nor delete it."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -11,6 +11,10 @@ from backend_api.users import MAX_KEY
 from platform_web import paging
 from platform_web.inputs import MAX_ID, Input, JsonObject, Moment, Text, from_body, from_query
 from ringfence.runtime.flask import Ringfence
+
+if TYPE_CHECKING:
+    from mirrors.backend_api import DAL, EventsRow, EventsSet, EventsTable
+    from ringfence.runtime.typed import Column
 
 KIND_LENGTH = 50
 SOURCE = "backend-api"
@@ -34,7 +38,7 @@ class Listing(paging.PageInput):
     kind: Kind | None = None
 
 
-def blueprint(ringfence: Ringfence) -> Blueprint:
+def blueprint(ringfence: "Ringfence[DAL]") -> Blueprint:
     """The addresses under /events, on this application's database."""
     routes = Blueprint("events", __name__, url_prefix="/events")
 
@@ -50,6 +54,7 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
             occurred_at=new.occurred_at,
         )
         stored = dal(dal.events.id == key).select(*_shown(dal.events)).first()
+        assert stored is not None  # of this transaction
         return jsonify(_view(stored)), 201
 
     @routes.get("")
@@ -66,11 +71,11 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
     return routes
 
 
-def _shown(event: Any) -> list[Any]:
+def _shown(event: "EventsTable") -> "list[Column[EventsSet]]":
     return [event.id, event.kind, event.source, event.user_id, event.payload, event.occurred_at]
 
 
-def _view(row: Any) -> dict[str, object]:
+def _view(row: "EventsRow") -> dict[str, object]:
     return {
         "id": row.id,
         "kind": row.kind,

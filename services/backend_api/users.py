@@ -1,6 +1,6 @@
 """Users: list, get, create, update, deactivate. A password is stored as a hash, and never answered."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
 
 from flask import Blueprint, jsonify, request, url_for
@@ -12,6 +12,10 @@ from platform_web import paging
 from platform_web.inputs import Changes, Email, Input, Text, from_body, from_query
 from platform_web.problems import not_found
 from ringfence.runtime.flask import Ringfence
+
+if TYPE_CHECKING:
+    from mirrors.backend_api import DAL, AuthUserRow, AuthUserSet, AuthUserTable, AuthUserUpdate
+    from ringfence.runtime.typed import Column
 
 EMAIL_LENGTH = 255
 MAX_KEY = 2**31 - 1
@@ -42,7 +46,7 @@ class UserChanges(Changes):
     active: bool | None = None
 
 
-def blueprint(ringfence: Ringfence) -> Blueprint:
+def blueprint(ringfence: "Ringfence[DAL]") -> Blueprint:
     """The addresses under /users, on this application's database."""
     routes = Blueprint("users", __name__, url_prefix="/users")
 
@@ -70,14 +74,18 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
             password=generate_password_hash(new.password),
             fs_uniquifier=uuid4().hex,
         )
-        location = url_for(".one", key=int(key))
-        return jsonify(_get(dal, int(key))), 201, {"Location": location}
+        return jsonify(_get(dal, key)), 201, {"Location": url_for(".one", key=key)}
 
     @routes.patch("/<int:key>")
     def update(key: int) -> ResponseReturnValue:
-        changes: dict[str, Any] = from_body(UserChanges, request).model_dump(exclude_unset=True)
-        if "password" in changes:
-            changes["password"] = generate_password_hash(changes["password"])
+        new = from_body(UserChanges, request)
+        changes: AuthUserUpdate = {}
+        if new.email is not None:
+            changes["email"] = new.email
+        if new.password is not None:
+            changes["password"] = generate_password_hash(new.password)
+        if new.active is not None:
+            changes["active"] = new.active
         return jsonify(_change(ringfence.dal, key, changes))
 
     @routes.post("/<int:key>/deactivate")
@@ -87,22 +95,22 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
     return routes
 
 
-def _shown(user: Any) -> list[Any]:
+def _shown(user: "AuthUserTable") -> "list[Column[AuthUserSet]]":
     """The columns that an answer holds: all but the password and what serves to end sessions."""
     return [user.id, user.email, user.active, user.confirmed_at, user.created_at]
 
 
-def _view(row: Any) -> dict[str, object]:
+def _view(row: "AuthUserRow") -> dict[str, object]:
     return {
         "id": row.id,
         "email": row.email,
         "active": row.active,
         "confirmed_at": row.confirmed_at and row.confirmed_at.isoformat(),
-        "created_at": row.created_at and row.created_at.isoformat(),
+        "created_at": row.created_at.isoformat(),
     }
 
 
-def _get(dal: Any, key: int) -> dict[str, object]:
+def _get(dal: "DAL", key: int) -> dict[str, object]:
     user = dal.auth_user
     row = dal(user.id == key).select(*_shown(user)).first() if key <= MAX_KEY else None
     if row is None:
@@ -110,7 +118,7 @@ def _get(dal: Any, key: int) -> dict[str, object]:
     return _view(row)
 
 
-def _change(dal: Any, key: int, changes: dict[str, Any]) -> dict[str, object]:
+def _change(dal: "DAL", key: int, changes: "AuthUserUpdate") -> dict[str, object]:
     """Change a user and return it. We look first, for MySQL does not count a row that was so already."""
     found = _get(dal, key)
     if not changes:

@@ -1,10 +1,11 @@
 """What the triggers share: the integrations of one platform, and the new tokens that it sends.
 
-Nothing here names the platform: each trigger's account sees the rows of its own and no other.
+Nothing here depends on the platform: each trigger's account sees the rows of its own and no other. A select without columns
+reads those that the account may read, and the token is none of them.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -14,6 +15,12 @@ from platform_web import paging
 from platform_web.inputs import Input, Text, from_body, from_query
 from platform_web.problems import not_found
 from ringfence.runtime.flask import Ringfence
+
+if TYPE_CHECKING:
+    from mirrors import discord_trigger, twitch_trigger
+
+    DAL = TypeVar("DAL", twitch_trigger.DAL, discord_trigger.DAL)  # this code is checked against both mirrors
+    Integration = twitch_trigger.PlatformIntegrationsRow | discord_trigger.PlatformIntegrationsRow
 
 MAX_KEY = 2**31 - 1
 TOKEN_LENGTH = 512
@@ -32,7 +39,7 @@ class NewToken(Input):
     token: Annotated[Text, StringConstraints(max_length=TOKEN_LENGTH)]
 
 
-def blueprint(ringfence: Ringfence) -> Blueprint:
+def blueprint(ringfence: "Ringfence[DAL]") -> Blueprint:
     """The addresses under /integrations, on this application's database."""
     routes = Blueprint("integrations", __name__, url_prefix="/integrations")
 
@@ -44,7 +51,7 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
         wanted = integration.id > asked.after
         if asked.active is not None:
             wanted &= integration.active == asked.active
-        rows = dal(wanted).select(*_shown(integration), orderby=integration.id, limitby=(0, asked.limit + 1))
+        rows = dal(wanted).select(orderby=integration.id, limitby=(0, asked.limit + 1))
         return jsonify(paging.page([_view(row) for row in rows], asked.limit, "after", active=asked.active))
 
     @routes.get("/<int:key>")
@@ -62,18 +69,7 @@ def blueprint(ringfence: Ringfence) -> Blueprint:
     return routes
 
 
-def _shown(integration: Any) -> list[Any]:
-    """The columns that an answer holds; the token is written by the account, and not read."""
-    return [
-        integration.id,
-        integration.platform,
-        integration.account,
-        integration.active,
-        integration.refreshed_at,
-    ]
-
-
-def _view(row: Any) -> dict[str, object]:
+def _view(row: "Integration") -> dict[str, object]:
     return {
         "id": row.id,
         "platform": row.platform,
@@ -83,9 +79,9 @@ def _view(row: Any) -> dict[str, object]:
     }
 
 
-def _get(dal: Any, key: int) -> dict[str, object]:
+def _get(dal: "DAL", key: int) -> dict[str, object]:
     integration = dal.platform_integrations
-    row = dal(integration.id == key).select(*_shown(integration)).first() if key <= MAX_KEY else None
+    row = dal(integration.id == key).select().first() if key <= MAX_KEY else None
     if row is None:
         raise not_found("integration", key)
     return _view(row)

@@ -1,7 +1,7 @@
 """Pages by key: none overlaps or skips, however many rows come and go between two requests."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 from urllib.parse import urlencode
 
 from flask import request
@@ -18,7 +18,7 @@ class PageInput(Input):
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
 
 
-def page(rows: Sequence[Any], limit: int, cursor: str, **kept: object) -> dict[str, object]:
+def page(rows: Sequence[Mapping[str, object]], limit: int, cursor: str, **kept: object) -> dict[str, object]:
     """A page of at most `limit` items out of up to `limit + 1` rows, each with an `id`.
 
     Args:

@@ -130,7 +130,7 @@ def test_a_change_of_the_models_becomes_a_revision_and_a_mirror(shop):
     assert "mirrors/web.json: stale" in drift.stderr
     assert '+        "urgent": {"type": "boolean"' in drift.stderr
     made = done(shop, "revision", "-m", "urgent notes")
-    assert made["mirrors"] == ["web.json"]
+    assert made["mirrors"] == ["web.json", "web.pyi"]
     assert made["path"].endswith("_urgent_notes.py")
     assert json.loads((shop / "mirrors" / "web.json").read_text())["revision"] == made["revision"]
     assert "server_default=sa.false()" in (shop / made["path"]).read_text()

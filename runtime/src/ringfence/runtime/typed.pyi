@@ -152,7 +152,10 @@ class Description:
 # A column that the account may not read: it has no comparisons, and stands in no select.
 class UnreadableField(Description): ...
 
-class Field(Expression[_V, _W, _S], Description):
+# A readable column, whatever its type: `list[Column[ItemSet]]` is what a select of items may be given.
+class Column(Generic[_S]): ...
+
+class Field(Expression[_V, _W, _S], Column[_S], Description):
     def count(self, distinct: Any = ...) -> Expression[int, int, _S]: ...
 
 class TextField(Text[_V, _S], Field[_V, str, _S]): ...
@@ -175,7 +178,7 @@ class JsonField(Field[Any, Json, _S], Generic[_S]):
 
 # All readable columns of a table: `dal.item.ALL`.
 class All(Generic[_S]):
-    def __iter__(self) -> Iterator[Field[Any, Any, _S]]: ...
+    def __iter__(self) -> Iterator[Column[_S]]: ...
 
 class Join: ...
 class Nested: ...
@@ -267,7 +270,7 @@ class Set(Generic[_R]):
     @overload
     def select(
         self,
-        *fields: Field[Any, Any, Self] | All[Self],
+        *fields: Column[Self] | All[Self],
         orderby: _Order = ...,
         groupby: _Order = ...,
         having: Query[Any] | None = ...,
@@ -298,7 +301,7 @@ class Set(Generic[_R]):
     @overload
     def iterselect(
         self,
-        *fields: Field[Any, Any, Self] | All[Self],
+        *fields: Column[Self] | All[Self],
         orderby: _Order = ...,
         groupby: _Order = ...,
         having: Query[Any] | None = ...,
@@ -355,13 +358,13 @@ class Table(BaseTable[_S], Generic[_S, _R, _K]):
 class DAL:
     @overload
     def __call__(
-        self, query: Query[_S] | Field[Any, Any, _S] | BaseTable[_S], ignore_common_filters: Any = ...
+        self, query: Query[_S] | Column[_S] | BaseTable[_S], ignore_common_filters: Any = ...
     ) -> _S: ...
     @overload
     def __call__(self, query: None = ..., ignore_common_filters: Any = ...) -> JoinedSet: ...
     @overload
     def where(
-        self, query: Query[_S] | Field[Any, Any, _S] | BaseTable[_S], ignore_common_filters: Any = ...
+        self, query: Query[_S] | Column[_S] | BaseTable[_S], ignore_common_filters: Any = ...
     ) -> _S: ...
     @overload
     def where(self, query: None = ..., ignore_common_filters: Any = ...) -> JoinedSet: ...
