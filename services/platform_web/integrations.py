@@ -1,7 +1,7 @@
 """What the triggers share: the integrations of one platform, and the new tokens that it sends.
 
-Nothing here depends on the platform: each trigger's account sees the rows of its own and no other. A select that names no
-columns reads those that the account may read; the token is not one of them.
+Nothing here depends on the platform: each trigger's account sees the rows of its own and no other. A select that
+names no columns reads those that the account may read; the token is not one of them.
 """
 
 from datetime import UTC, datetime
