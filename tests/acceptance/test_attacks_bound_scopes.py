@@ -242,11 +242,13 @@ def test_a_value_is_bound_as_it_is_and_finds_its_own_rows_alone(scoped: ScopedAc
             assert dal(dal.sample).isempty()
 
 
-def test_an_error_of_the_program_s_own_sql_names_no_table_that_is_not_known(portal: Database) -> None:
+def test_an_error_of_the_program_s_own_sql_names_no_table_that_is_not_known(
+    scoped: ScopedAccounts, portal: Database
+) -> None:
+    relation = scoped.relation("portal", "invoice", "insert")
     for tenant, number, kind in ((2, "x", CheckViolation), (1, "2/1", UniqueViolation)):
         with pytest.raises(kind) as raised, portal.session(scope={"tenant": 1}) as dal:
             dal.executesql(
-                f"INSERT INTO {dal.invoice._relation('insert')} (tenant_id, number, amount)"
-                f" VALUES ({tenant}, '{number}', 1)"
+                f"INSERT INTO {relation} (tenant_id, number, amount) VALUES ({tenant}, '{number}', 1)"
             )
         assert "None" not in str(raised.value)

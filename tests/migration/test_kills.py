@@ -95,8 +95,8 @@ def die_everywhere(shop, work):
 @pytest.fixture
 def soon_stale(monkeypatch):
     """Let a lease that nobody renews be taken over at once."""
-    monkeypatch.setattr(server, "_STALE", 0.3)
-    monkeypatch.setattr(server, "_BEAT", 0.1)
+    monkeypatch.setattr(server, "STALE_SECONDS", 0.3)
+    monkeypatch.setattr(server, "RENEW_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("soon_stale")

@@ -109,7 +109,7 @@ def test_rows_that_stop_a_contract_are_counted_and_shown(shop):
 @pytest.mark.engines("sqlite")
 def test_the_looks_have_a_minute_in_all(shop, monkeypatch):
     shop.write("migrations/versions/c3.py", CONTRACT)
-    monkeypatch.setattr("ringfence.schema.job.row_checks._WHOLE", 0.0)
+    monkeypatch.setattr("ringfence.schema.job.row_checks.TOTAL_SECONDS", 0.0)
     deployment, backend = shop.load(), reach(Settings.from_env(shop.env()))
     found = failing_rows(backend, pending_of(deployment, backend))
     assert [(one.rows, one.sure, one.holds) for one in found] == [

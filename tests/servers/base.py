@@ -43,11 +43,11 @@ class Server:
 
     def database(self) -> "Database":
         """Create a fresh, empty database of a unique name; as a context manager it is dropped at the end."""
-        database = self._named()
+        database = self.named()
         database.name = database.operations.create(database.owner, database.name)
         return database
 
-    def _named(self) -> "Database":
+    def named(self) -> "Database":
         """A database whose name no other of this process has: five digits alone met once in some thousand."""
         while (unique := secrets.token_hex(3)[:5]) in _NAMES:
             pass
@@ -122,7 +122,7 @@ class Database:
 
     def clone(self) -> "Database":
         """A copy of the tables and rows under a new name and a new prefix; accounts are not copied."""
-        copy = self.server._named()
+        copy = self.server.named()
         copy.name = self.operations.clone(self.owner, self.name, copy.name)
         return copy
 

@@ -152,8 +152,9 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
         traceback.print_exc()
     if isinstance(status, str):
         print(status, file=sys.stderr)
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
+    # As the end of the interpreter does, which `_exit` leaves out.
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+    atexit._run_exitfuncs()  # noqa: SLF001
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status if isinstance(status, int) else int(status is not None))  # to take all apart takes long

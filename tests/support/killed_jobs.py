@@ -114,7 +114,7 @@ class _Counter:
 def _cut(connection: Any) -> None:
     """End the TCP connection under the driver; a file has none, and there the process is killed."""
     if hasattr(connection, "_sock"):
-        connection._sock.shutdown(socket.SHUT_RDWR)
+        connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - PyMySQL has no public name for it
     elif hasattr(connection, "fileno"):
         with socket.socket(fileno=os.dup(connection.fileno())) as wire:
             wire.shutdown(socket.SHUT_RDWR)

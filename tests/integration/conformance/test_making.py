@@ -12,7 +12,7 @@ def test_many_threads_ask_first_at_once(shop: Database) -> None:
             names = list(dal.tables)
             turned = names[number:] + names[:number]
             tables = {name: dal[name] for name in turned}
-            assert all(table._frozen for table in tables.values())
+            assert all(table.fields for table in tables.values())
             assert [field.name for field in tables["pet"]._referenced_by] == ["mother"]
             return [id(tables[name]) for name in names]
 

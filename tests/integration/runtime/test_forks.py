@@ -98,11 +98,11 @@ def test_sqlite_after_a_fork_in_mid_session_is_refused_in_the_child(
 
 def test_a_fork_while_another_thread_makes_tables(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env()) as shop, opened(shop_db.env()) as fresh:
-        maker = shop.dal._maker
+        locks = shop.dal._maker._lock, fresh._dal_lock  # noqa: SLF001 - held by another thread during the fork
         held, over = threading.Event(), threading.Event()
 
         def at_work() -> None:
-            with maker._lock, fresh._dal_lock:
+            with locks[0], locks[1]:
                 held.set()
                 over.wait(30)
 

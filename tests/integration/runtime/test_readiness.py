@@ -236,7 +236,7 @@ def test_a_budget_beyond_the_limits_is_warned_of_by_number(
 def test_a_busy_pool_is_busy_and_the_callers_session_is_left_alone(
     env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ringfence.runtime.readiness._WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("ringfence.runtime.readiness.WAIT_SECONDS", 0.1)
     with opened(env, PoolOptions(size=1)) as shop, shop.session() as dal:
         dal.item.insert(name="tea", amount=1)
         assert shop.readiness().state == "busy"

@@ -29,9 +29,10 @@ def test_a_request_that_may_yet_arrive_meets_no_other_session(
     could_end: list[object] = []
 
     def may_end(_: int) -> bool:
-        held = session._cancelling.acquire(blocking=False)
+        lock = session._cancelling  # noqa: SLF001 - the moment between two threads is seen by the lock alone
+        held = bool(lock.acquire(blocking=False))
         if held:
-            session._cancelling.release()
+            lock.release()
         return held
 
     def sever(lease: Any) -> None:
@@ -65,8 +66,7 @@ def test_an_answer_that_met_the_end_of_the_wait_is_none(
 ) -> None:
     lease = shop.pool.acquire("test")
     assert shop.backend.alive(lease.connection)
-    monkeypatch.setattr(
-        network_timeouts._watcher, "end", lambda block: (block.expire(), setattr(block, "descriptor", -1))
-    )
+    watcher = network_timeouts._watcher  # noqa: SLF001 - its thread must be late by a moment that no load brings about
+    monkeypatch.setattr(watcher, "end", lambda block: (block.expire(), setattr(block, "descriptor", -1)))
     assert not shop.backend.alive(lease.connection)
     shop.pool.release(lease, broken=True)

@@ -32,7 +32,7 @@ def within(seconds: float = GENEROUS) -> Iterator[None]:
 @pytest.fixture
 def wire(shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stalling]:
     monkeypatch.setattr("ringfence.runtime.engines.network_timeouts.GRACE_SECONDS", 0.5)
-    monkeypatch.setattr("ringfence.runtime.aio._CANCEL_SECONDS", 0.5)
+    monkeypatch.setattr("ringfence.runtime.aio.CANCEL_SECONDS", 0.5)
     with Stalling(shop_db.server.hosts[0]) as proxy:
         yield proxy
 
@@ -86,7 +86,8 @@ def test_the_system_gives_up_a_peer_that_acknowledges_nothing(shop_db: FreshData
     """A proxy acknowledges, so that it cannot show this; tried by hand between two network namespaces."""
     with opened(through(shop_db, wire, DB_TCP_TIMEOUT="6")) as shop, shop.session():
         connection = shop.current().connection
-        number = connection._sock.fileno() if hasattr(connection, "_sock") else connection.fileno()
+        sock = getattr(connection, "_sock", connection)  # PyMySQL has no public name for its socket
+        number = sock.fileno()
         with socket.socket(fileno=os.dup(number)) as same:
             assert same.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             options = ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")

@@ -11,7 +11,7 @@ from ringfence.runtime.settings import Secret
 from ringfence.schema.engines import Statement, reach
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.grants.passwords import MissingPasswords
-from ringfence.schema.privileges.apply import Applied, _Run
+from ringfence.schema.privileges.apply import Applied, StatementRunner
 from ringfence.schema.verification.verify import verify
 from servers.mysql_family import _as_admin as as_mysql_admin
 from support.deployments import lay_out
@@ -240,7 +240,7 @@ def test_no_password_is_in_the_echo_or_the_report(shop, caplog):
 def test_a_failed_statement_with_a_secret_shows_neither_it_nor_its_cause(shop):
     backend = reach(shop.settings())
     with backend.engine().connect() as connection, pytest.raises(JobFailed) as raised:
-        _Run(connection, Applied()).send(
+        StatementRunner(connection, Applied()).send(
             Statement("CREATE NONSENSE IDENTIFIED BY %s", ("hush",), "CREATE NONSENSE '***'", secret=True)
         )
     assert "hush" not in str(raised.value)

@@ -36,10 +36,10 @@ def test_columns_that_differ_in_case_alone_are_fields_of_their_own(shelf: Any) -
 
 def test_a_name_with_an_underscore_before_it_says_how_it_is_called(shelf: Any) -> None:
     with pytest.raises(AttributeError, match=r"item\._settings is settings_ here"):
-        shelf.item._settings  # noqa: B018
+        shelf.item._settings  # noqa: B018, SLF001 - the column is called so
     with pytest.raises(KeyError, match="did you mean settings_"):
         shelf.item["_settings"]
     with pytest.raises(UnknownName, match="did you mean settings_"):
         shelf.item.insert(_settings="x")
     with pytest.raises(AttributeError):
-        shelf.item._nothing  # noqa: B018
+        shelf.item._nothing  # noqa: B018, SLF001 - see above

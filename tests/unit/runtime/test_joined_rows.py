@@ -20,12 +20,12 @@ def waiting(names: tuple[str, ...] = ("one", "other")) -> tuple[Row, list[Any]]:
     made: list[Any] = []
 
     def fill(row: Any) -> dict[str, Any]:
-        kept, raw = own(row), row._raw
+        kept, raw = own(row), row._raw  # noqa: SLF001 - what fills a row takes its values and says that it has
         if raw is not None:
             made.append(raw)
             for name, value in zip(names, raw, strict=True):
                 kept.setdefault(name, part(value=value))
-            row._raw = None
+            row._raw = None  # noqa: SLF001
         return kept
 
     outer, keep = outer_row(names, fill)

@@ -10,7 +10,7 @@ from ringfence.schema.cli import ringfence, run
 
 
 def test_progress_is_no_part_of_the_result(monkeypatch, capsys):
-    monkeypatch.setattr(run, "_BAR_DELAY", -1.0)
+    monkeypatch.setattr(run, "BAR_DELAY_SECONDS", -1.0)
     call = run.Run(Path(), as_json=False)
     with call.task("plan", total=2) as task:
         task.advance("looking")

@@ -25,7 +25,7 @@ from ringfence.runtime.settings import Credentials, Settings
 Result = TypeVar("Result")
 
 _CANCEL_AGAIN_SECONDS = 0.1
-_CANCEL_SECONDS = 3.0
+CANCEL_SECONDS = 3.0
 """How long a cancelled task waits for its statement to be cancelled before the connection is broken."""
 _LEAVE_SECONDS = 1.0
 """How long it then waits for its thread before it goes on without it; the thread ends by itself."""
@@ -293,7 +293,7 @@ class AsyncSession(Generic[DALType]):
             except asyncio.CancelledError as error:
                 self._cancelled = True
                 if cancelled is None:
-                    until = time.monotonic() + _CANCEL_SECONDS + _LEAVE_SECONDS
+                    until = time.monotonic() + CANCEL_SECONDS + _LEAVE_SECONDS
                     # In a new thread, because on some engines a cancel request opens a connection.
                     arguments = (self, ended, cancellable)
                     threading.Thread(target=_stop, args=arguments, daemon=True).start()
@@ -332,7 +332,7 @@ def _stop(session: AsyncSession[Any], ended: threading.Event, cancellable: bool)
         ended: is set when the call has ended.
         cancellable: whether cancel requests may be sent.
     """
-    end = time.monotonic() + _CANCEL_SECONDS
+    end = time.monotonic() + CANCEL_SECONDS
     pause, sent = 0.0, 0
     while not ended.wait(min(pause, max(0.0, end - time.monotonic()))):
         if time.monotonic() >= end:

@@ -29,7 +29,7 @@ log = logging.getLogger("ringfence.readiness")
 
 # The states that waiting may resolve; all others need a person.
 TRANSIENT_STATES = frozenset({"unreachable", "busy", "starting", "behind", "joining"})
-_WAIT_SECONDS = 5.0  # for a connection of a busy pool
+WAIT_SECONDS = 5.0  # for a connection of a busy pool
 _STATEMENT_SECONDS = 10.0
 
 
@@ -112,7 +112,7 @@ def check(db: Openable) -> Report:
 
 
 def _check(db: Openable, report: Report) -> None:
-    options: dict[str, Any] = {"timeout": _STATEMENT_SECONDS, "wait": _WAIT_SECONDS}
+    options: dict[str, Any] = {"timeout": _STATEMENT_SECONDS, "wait": WAIT_SECONDS}
     try:
         with db.session(True, **options, opened_by="a look at the readiness") as dal:
             _connect(db)

@@ -20,7 +20,7 @@ __all__ = ["Holder", "Lease", "Pool", "PoolOptions", "PoolStats"]
 
 log = logging.getLogger("ringfence.pool")
 
-_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 """How often waiting callers check for connections that an interrupt left behind, even if nothing wakes them."""
 
 
@@ -235,7 +235,7 @@ class Pool:
         state, started = self._state, time.monotonic()
         self.repair()
         while True:
-            rung = lease.wait(min(_LOOK_SECONDS, deadline - time.monotonic()))
+            rung = lease.wait(min(LOOK_SECONDS, deadline - time.monotonic()))
             if not rung:
                 self.repair()
             now = time.monotonic()

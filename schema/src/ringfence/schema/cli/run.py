@@ -37,7 +37,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 )
 _ONE_LINE = 10_000
 """A console width, in characters, that no row exceeds."""
-_BAR_DELAY = 1.0
+BAR_DELAY_SECONDS = 1.0
 """How many seconds a task runs before its progress is shown."""
 
 
@@ -128,7 +128,7 @@ class Run:
         bar = progress.add_task(title, total=total)
 
         def show(text: str, parts: int) -> None:
-            if time.monotonic() - began > _BAR_DELAY:
+            if time.monotonic() - began > BAR_DELAY_SECONDS:
                 progress.start()
             progress.update(bar, advance=parts, description=f"{title}: {text}" if text else title)
 
@@ -144,7 +144,7 @@ class Run:
         def show(text: str, parts: int) -> None:
             nonlocal shown, done
             done += parts
-            if time.monotonic() - shown > _BAR_DELAY:
+            if time.monotonic() - shown > BAR_DELAY_SECONDS:
                 shown = time.monotonic()
                 count = f" {done}/{total}" if total else ""
                 # On stderr, because stdout may be redirected to a file, as with --sql.

@@ -22,7 +22,7 @@ _SHOWN = 5
 """The number of rows that the query in a message returns."""
 _PATIENCE = 5.0
 """The time limit of each query, in seconds."""
-_WHOLE = 60.0
+TOTAL_SECONDS = 60.0
 """The time limit of all queries together, in seconds."""
 
 
@@ -76,7 +76,7 @@ def failing_rows(backend: Backend, pending: Pending) -> list[FailingRows]:
     if not pending.revisions:
         return []
     engine = backend.engine()
-    end = time.monotonic() + _WHOLE
+    end = time.monotonic() + TOTAL_SECONDS
     found = []
     with engine.connect() as connection:
         seen = TableChanges(sa.inspect(connection), connection.dialect, backend.identity.engine)
@@ -98,7 +98,7 @@ def _ask(engine: sa.Engine, seen: TableChanges, revision: str, look: Look, end: 
     unknown = FailingRows(revision, look.does, None, look.counts, False, "", look.resolution, query, False)
     left = end - time.monotonic()
     if left <= 0:
-        return replace(unknown, holds=f"the queries before it took {_WHOLE:.0f} s")
+        return replace(unknown, holds=f"the queries before it took {TOTAL_SECONDS:.0f} s")
     try:
         with bounded(engine, min(_PATIENCE, left)) as connection:
             count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()

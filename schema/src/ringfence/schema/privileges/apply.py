@@ -155,7 +155,7 @@ def _apply(
         # An unfinished apply of which no step is left gets a journal too, so that it is recorded as finished.
         if (plan.steps or plan.unfinished is not None) and not backend.features.transactional_ddl:
             journal = Journal(connection, len(plan.steps))
-        run = _Run(connection, applied, journal, len(plan.steps))
+        run = StatementRunner(connection, applied, journal, len(plan.steps))
         for step in plan.steps:
             run.send(step.statement)
             if step.login is not None and step.kind in told:
@@ -185,7 +185,7 @@ def _refuse(backend: Backend, plan: Plan) -> None:
         raise JobFailed("no account was touched:\n  " + "\n  ".join(plan.obstacles))
 
 
-class _Run:
+class StatementRunner:
     """Sends statements, and records the text of each one without its secrets."""
 
     def __init__(

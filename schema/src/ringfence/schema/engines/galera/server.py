@@ -21,8 +21,8 @@ from ringfence.schema.errors import LockLost
 from ringfence.schema.features.galera import FEATURES
 from ringfence.schema.text import Say
 
-_BEAT = 1.0  # seconds between two renewals by the holder
-_STALE = 10.0  # seconds without a renewal, on the waiter's clock, after which the lease is taken over
+RENEW_SECONDS = 1.0  # seconds between two renewals by the holder
+STALE_SECONDS = 10.0  # seconds without a renewal, on the waiter's clock, after which the lease is taken over
 _SYNCED = "4"
 # Lock wait timeout, and deadlock or failed certification: nothing took effect, and the statement may be sent again.
 _AGAIN = frozenset({1205, 1213})
@@ -73,7 +73,7 @@ class GaleraLocks(FamilyLocks):
 
     @contextlib.contextmanager
     def hold(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
-        """Hold the job's lease, which a thread renews; one that was not renewed for `_STALE` seconds is taken over.
+        """Hold the job's lease, which a thread renews; one not renewed for `STALE_SECONDS` is taken over.
 
         Args:
             patience: seconds to wait at most.
@@ -136,7 +136,7 @@ class _Lease:
             if now != seen:
                 seen, since = now, time.monotonic()
             holder, beat = now
-            stale = time.monotonic() - since > _STALE
+            stale = time.monotonic() - since > STALE_SECONDS
             if stale and holder is not None:
                 self._end_holder()
             if (holder is None or stale) and self._send(
@@ -147,7 +147,9 @@ class _Lease:
                 beat,
             ):
                 if stale and holder is not None:
-                    say(f"the job that held the lock has not been heard of for {_STALE:g} s; taking it over")
+                    say(
+                        f"the job that held the lock has not been heard of for {STALE_SECONDS:g} s; taking it over"
+                    )
                 return
             if not announced:
                 say("another job holds the lock of this database; waiting for it")
@@ -158,7 +160,7 @@ class _Lease:
                     " ringfence_lease",
                     "locked",
                 )
-            time.sleep(_BEAT / 2)
+            time.sleep(RENEW_SECONDS / 2)
 
     def register_session(self, connection: sa.Connection) -> None:
         """Record the session that changes the schema, so that a job that takes the lease over can end it first.
@@ -170,7 +172,7 @@ class _Lease:
         sql = "UPDATE ringfence_lease SET session = %s WHERE name = 'job' AND holder = %s"
         while not self._send(sql, session, self._holder):
             self.check()
-            time.sleep(_BEAT / 10)
+            time.sleep(RENEW_SECONDS / 10)
 
     def _end_holder(self) -> None:
         """End the holder's recorded session on its node: the holder may be suspended and resume later."""
@@ -183,11 +185,11 @@ class _Lease:
     def renew(self) -> None:
         """Renew the lease until `stop` is set.
 
-        The lease is lost when another holder is found in it, or when renewals have failed for longer than `_STALE`
-        seconds.
+        The lease is lost when another holder is found in it, or when renewals have failed for longer than
+        `STALE_SECONDS`.
         """
         missed = time.monotonic()
-        while not self.stop.wait(_BEAT):
+        while not self.stop.wait(RENEW_SECONDS):
             try:
                 if not self._send(
                     "UPDATE ringfence_lease SET beat = beat + 1 WHERE name = 'job' AND holder = %s",
@@ -197,7 +199,7 @@ class _Lease:
                     return
                 missed = time.monotonic()
             except sa.exc.DBAPIError:
-                if time.monotonic() - missed > _STALE:
+                if time.monotonic() - missed > STALE_SECONDS:
                     self._lost.set()
                     return
 
