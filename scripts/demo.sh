@@ -8,10 +8,10 @@
 # own, sizes in the README), or takes DATABASE_URL, the admin's address of an empty database.
 #
 #   --engine ENGINE          default: that of DATABASE_URL, else sqlite
-#   --json                   print one JSON document at the end, the story on stderr
+#   --json                   print one JSON document at the end, the transcript on stderr
 #   --serve                  leave the services running until Ctrl-C
 #
-# Exit status: 0 everything shown was really seen; 1 something was not; 3 the command line is wrong; 4 the server
+# Exit status: 0 every printed line was checked; 1 a check failed; 3 the command line is wrong; 4 the server
 # cannot be had.
 set -euo pipefail
 # shellcheck source=scripts/lib/environment.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write requirements.lock anew: every package that a development environment holds, pinned, with hashes. And
+# Regenerate requirements.lock: every package of the development environment, pinned, with hashes. And
 # requirements-bench.lock: the same versions, and the libraries that the benchmark compares with.
 #
 #   scripts/lock.sh [options of uv pip compile, such as --upgrade or --upgrade-package NAME]

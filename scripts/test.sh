@@ -16,7 +16,7 @@
 #
 # `scripts/test.sh tests --help` lists the options of pytest.
 #
-# Exit status: 0 all that ran passed, and what could not be had stands in red at the end; 1 something failed; 4 all
+# Exit status: 0 all tests that ran passed, and the end lists engines that were not available in red; 1 something failed; 4 all
 # passed, but a required engine could not be had.
 set -euo pipefail
 # shellcheck source=scripts/lib/environment.sh

@@ -1,1 +1,1 @@
-"""The demonstration: from an empty database to services that are refused what they were not given."""
+"""The demonstration: from an empty database to running services, and operations that must be refused."""

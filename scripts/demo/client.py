@@ -29,19 +29,19 @@ class Client:
         self._lock = threading.Lock()
 
     def get(self, path: str) -> Answer:
-        """Ask for a document. Raises OSError when nobody answers."""
+        """Ask for a document. Raises OSError if the service does not answer."""
         return self._send("GET", path)
 
     def post(self, path: str, document: object = None) -> Answer:
-        """Send a document. Raises OSError when nobody answers."""
+        """Send a document. Raises OSError if the service does not answer."""
         return self._send("POST", path, document)
 
     def put(self, path: str, document: object) -> Answer:
-        """Send what shall stand there. Raises OSError when nobody answers."""
+        """Replace the document. Raises OSError if the service does not answer."""
         return self._send("PUT", path, document)
 
     def patch(self, path: str, document: object) -> Answer:
-        """Send changes. Raises OSError when nobody answers."""
+        """Send changes. Raises OSError if the service does not answer."""
         return self._send("PATCH", path, document)
 
     def _send(self, method: str, path: str, document: object = None) -> Answer:

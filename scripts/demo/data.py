@@ -18,7 +18,7 @@ _PLACES = ["/", "/songs", "/songs/42", "/settings", "/playlists/abend-für-zwei"
 
 @dataclass(frozen=True)
 class User:
-    """A user to be stored; `index` is its place in the list and no key."""
+    """A user to be stored; `index` is its database in the list and no key."""
 
     index: int
     email: str
@@ -72,5 +72,5 @@ def moment() -> datetime:
 
 
 def password() -> str:
-    """A password that nobody knows, for users that nobody logs in as."""
+    """A random password, for users that never log in."""
     return secrets.token_urlsafe(24)

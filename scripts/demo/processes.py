@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo.client import Client
-from demo.story import NotSeen, expect
+from demo.transcript import CheckFailed, expect
 
 ROOT = Path(__file__).parents[2]
 GUNICORN = ("gunicorn", "--config", "python:platform_web.serving")
@@ -18,7 +18,7 @@ MIGRATE = ("ringfence", "-C", "services", "migrate")
 THREADS = 8
 """Threads of each service, and connections too."""
 
-_PATIENCE = 60
+_LOCK_TIMEOUT = 60
 """Seconds that a service gets to start, and to stop."""
 
 # What a process needs of our own environment to run at all; nothing that names a database or holds a secret.
@@ -70,8 +70,8 @@ class Service:
             )
 
     def wait(self, client: Client) -> None:
-        """Wait until it says that it is ready. Raises NotSeen with the end of its log."""
-        deadline = time.monotonic() + _PATIENCE
+        """Wait until it says that it is ready. Raises CheckFailed with the end of its log."""
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         last = "nobody answered"
         while time.monotonic() < deadline:
             expect(
@@ -86,7 +86,7 @@ class Service:
                 return
             last = f"/readyz answered {answer.status}: {answer.body}"
             time.sleep(0.2)
-        raise NotSeen(f"{self.name} was not ready after {_PATIENCE} s: {last}\n{self.tail()}")
+        raise CheckFailed(f"{self.name} was not ready after {_LOCK_TIMEOUT} s: {last}\n{self.tail()}")
 
     def stop(self) -> None:
         """Stop it and wait for its end; one that does not end is killed."""
@@ -94,7 +94,7 @@ class Service:
             return
         self.process.terminate()
         try:
-            self.process.wait(_PATIENCE)
+            self.process.wait(_LOCK_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -115,7 +115,7 @@ def base_environment() -> dict[str, str]:
 def run(command: Sequence[str], env: Mapping[str, str], given: str = "", also: Sequence[int] = ()) -> str:
     """Run a command from the repository's root with `env` on top of the base. Returns its standard output.
 
-    Raises NotSeen, with what it said, when it ends with another status than 0 or one of `also`.
+    Raises CheckFailed, with what it said, when it ends with another status than 0 or one of `also`.
     """
     environment = base_environment() | dict(env)
     done = subprocess.run(
@@ -130,7 +130,7 @@ def run(command: Sequence[str], env: Mapping[str, str], given: str = "", also: S
     )
     if done.returncode not in (0, *also):
         said = "\n".join(part.strip() for part in (done.stderr, _message(done.stdout)) if part.strip())
-        raise NotSeen(f"`{' '.join(command)}` ended with status {done.returncode}:\n{said[-4000:]}")
+        raise CheckFailed(f"`{' '.join(command)}` ended with status {done.returncode}:\n{said[-4000:]}")
     return done.stdout
 
 
@@ -148,7 +148,7 @@ def run_as(service: Service, module: str, given: str = "") -> str:
     return run([sys.executable, "-m", module, str(service.mirror)], environment, given)
 
 
-def seen_of(pid: int) -> str | None:
+def check_result(pid: int) -> str | None:
     """The command line and environment of a process as the system shows them; None where it does not."""
     try:
         shown = (Path(f"/proc/{pid}") / name for name in ("cmdline", "environ"))

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from demo.processes import Service, run_as
-from demo.story import Story, expect
+from demo.transcript import Transcript, expect
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ ATTEMPTS: dict[str, list[Attempt]] = {
 }
 
 
-def show(story: Story, service: Service) -> list[dict[str, str]]:
-    """Try what it must not do. Returns the rows of `refused`; raises NotSeen when one was not refused."""
+def show(transcript: Transcript, service: Service) -> list[dict[str, str]]:
+    """Try what it must not do. Returns the rows of `refused`; raises CheckFailed when one was not refused."""
     attempts = ATTEMPTS[service.name]
     statements = json.dumps([attempt.statement for attempt in attempts])
     outcomes = json.loads(run_as(service, "demo.probe", statements))
@@ -77,7 +77,7 @@ def show(story: Story, service: Service) -> list[dict[str, str]]:
     for attempt, outcome in zip(attempts, outcomes, strict=True):
         where = f"{service.name}: {attempt.what} ({attempt.statement})"
         expect(outcome["refused"], f"{where}: not refused: {outcome['error']}")
-        story.refused(service.name, attempt.what, outcome["error"])
+        transcript.refused(service.name, attempt.what, outcome["error"])
         rows.append(
             {
                 "service": service.name,

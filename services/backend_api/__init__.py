@@ -1,4 +1,4 @@
-"""The platform's front door: users and events, under the account backend-api."""
+"""The public API of the platform: users and events, under the account backend-api."""
 
 from pathlib import Path
 

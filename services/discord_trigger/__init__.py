@@ -1,4 +1,4 @@
-"""What Discord tells the platform: under an account that sees the rows of Discord alone."""
+"""The service for events of Discord; its account sees only the rows of Discord."""
 
 from pathlib import Path
 

@@ -25,7 +25,7 @@ class AuthUser(Base):
 
 
 class Session(CreatedUpdated, Base):
-    """One login that goes on."""
+    """A web session, with or without a logged-in user."""
 
     __tablename__ = "sessions"
 

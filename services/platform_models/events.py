@@ -1,4 +1,4 @@
-"""What happened: backend-api and connector append, analytics reads, nobody changes."""
+"""What happened: backend-api and connector append, analytics reads, no service changes."""
 
 from datetime import datetime
 

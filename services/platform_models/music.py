@@ -33,7 +33,7 @@ class Play(Base):
 
 
 class Favorite(Base):
-    """A song that somebody likes, once."""
+    """A song that a user likes; each song once per user."""
 
     __tablename__ = "favorites"
     __table_args__ = (sa.UniqueConstraint("user_id", "song_id"),)
@@ -45,7 +45,7 @@ class Favorite(Base):
 
 
 class Preference(CreatedUpdated, Base):
-    """What somebody likes to hear, by mood."""
+    """The music that a user prefers, by mood."""
 
     __tablename__ = "preferences"
 

@@ -34,7 +34,7 @@ class Input(BaseModel):
 
 
 class Changes(Input):
-    """The fields of a PATCH: a field that is not given is None, and null is no value for any of them."""
+    """The fields of a PATCH: a field that is not given is None; null is not a valid value."""
 
     @field_validator("*", mode="before")
     @classmethod

@@ -18,13 +18,13 @@ FAILED, NOT_READY = 3, 4
 
 
 def _whole(*names: str, default: int) -> int:
-    """The first of the variables that is set. Ends the process when it is no whole number from 1 on."""
+    """Return the first of the variables that is set; exit if it is not a positive integer."""
     for name in names:
         if text := os.environ.get(name):
             number = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
             if number > 0:
                 return number
-            sys.stderr.write(f"{name} is no whole number from 1 on\n")
+            sys.stderr.write(f"{name} is not a positive integer\n")
             sys.exit(FAILED)
     return default
 

@@ -1,4 +1,4 @@
-"""What Twitch tells the platform: under an account that sees the rows of Twitch alone."""
+"""The service for events of Twitch; its account sees only the rows of Twitch."""
 
 from pathlib import Path
 

@@ -114,7 +114,7 @@ def test_a_service_without_settings_says_which_are_missing(tmp_path):
 def test_a_number_that_is_none_is_named(tmp_path):
     with service("analytics", environment(tmp_path / "x", DB_WORKERS="many"), tmp_path) as running:
         assert running.process.wait(30) == 3
-        assert running.log.read_text() == "DB_WORKERS is no whole number from 1 on\n"
+        assert running.log.read_text() == "DB_WORKERS is not a positive integer\n"
 
 
 def test_a_service_that_waits_can_be_ended(tmp_path):

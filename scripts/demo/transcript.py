@@ -1,4 +1,4 @@
-"""What a person reads, pretty on a terminal and plain elsewhere; and the check behind each line."""
+"""The printed lines of the demonstration, formatted on a terminal and plain elsewhere, and the check of each line."""
 
 import sys
 from collections.abc import Iterator
@@ -8,26 +8,26 @@ from rich.console import Console
 from rich.text import Text
 
 
-class NotSeen(Exception):
-    """Something that the demonstration says did not happen; the message says what was seen instead."""
+class CheckFailed(Exception):
+    """A step did not have the expected result; the message describes the actual one."""
 
 
-class Story:
-    """Tells what happens while it happens, on stderr when stdout belongs to the JSON document."""
+class Transcript:
+    """Prints each step while it runs; on stderr if stdout is used for the JSON document."""
 
     def __init__(self, to_stderr: bool) -> None:
         self.console = Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False, soft_wrap=True)
 
     @classmethod
-    def silent(cls) -> "Story":
-        """One that nobody hears, for what is checked a second time."""
-        story = cls(to_stderr=True)
-        story.console.quiet = True
-        return story
+    def silent(cls) -> "Transcript":
+        """Return one that prints nothing, for checks that are repeated."""
+        transcript = cls(to_stderr=True)
+        transcript.console.quiet = True
+        return transcript
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """One chapter; on a terminal something moves while it lasts."""
+        """Print the title of a step; on a terminal a spinner is shown while the step runs."""
         self.console.print(Text(title, style="bold"))
         if self.console.is_terminal:
             with self.console.status(""):
@@ -35,20 +35,20 @@ class Story:
         else:
             yield
 
-    def saw(self, text: str) -> None:
-        """Something that was done and seen."""
+    def passed(self, text: str) -> None:
+        """Print what was done and checked."""
         self._line("✓", "green", text)
 
     def refused(self, who: str, what: str, error: str) -> None:
-        """Something that was tried and refused."""
+        """Print what was tried and refused."""
         self._line("✗", "yellow", f"{who} · {what}", f"refused: {error}")
 
     def say(self, text: str) -> None:
-        """A plain line."""
+        """Print a plain line."""
         self.console.print(Text(text))
 
     def fail(self, text: str) -> None:
-        """Why the demonstration ends without success."""
+        """Print why the demonstration failed."""
         self.console.print(Text(text, style="bold red"))
 
     def _line(self, sign: str, colour: str, text: str, aside: str = "") -> None:
@@ -62,6 +62,6 @@ class Story:
 
 
 def expect(condition: bool, otherwise: str) -> None:
-    """Go on only when something was really seen. Raises NotSeen."""
+    """Raise CheckFailed with the message `otherwise` unless the condition is true."""
     if not condition:
-        raise NotSeen(otherwise)
+        raise CheckFailed(otherwise)

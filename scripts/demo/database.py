@@ -1,4 +1,4 @@
-"""Where it takes place: on a private server, in a new file, or in the database of DATABASE_URL."""
+"""The database of the demonstration: on a private server, in a new file, or the one of DATABASE_URL."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from demo.processes import ROOT, run
-from demo.story import Story
+from demo.transcript import Transcript
 from ringfence.runtime.errors import BadSettings, RingfenceError
 from ringfence.runtime.settings import Settings
 from ringfence.schema.deployment import Deployment
@@ -17,18 +17,18 @@ from ringfence.schema.privileges.apply import apply
 from servers import registry
 from servers.process import Unavailable
 
-_PATIENCE = 30
+_LOCK_TIMEOUT = 30
 """Seconds to wait for a job that may hold the deployment's lock."""
 
 DOWNGRADE = ("alembic", "-c", "services/alembic.ini", "downgrade", "base")
 
 
-class NoPlace(Exception):
-    """There is no such server to be had, or the given database is not fit for a demonstration."""
+class NoDatabase(Exception):
+    """No such server is available, or the given database cannot be used."""
 
 
 @dataclass(frozen=True)
-class Place:
+class DemoDatabase:
     """A database, its administrator's settings, and which server it is."""
 
     settings: Settings
@@ -39,12 +39,12 @@ class Place:
 
     @property
     def name(self) -> str:
-        """What it is, for a person."""
+        """The engine and its version."""
         return f"{self.identity.engine} {self.identity.version}"
 
     @property
     def has_accounts(self) -> bool:
-        """Whether one logs in here."""
+        """Whether the engine has accounts."""
         return bool(self.settings.hosts)
 
     @property
@@ -79,89 +79,95 @@ class Place:
 
 
 @contextmanager
-def take_place(engine: str | None, env: Mapping[str, str], secrets: Path, story: Story) -> Iterator[Place]:
-    """A place for the demonstration, cleaned up at the end.
+def open_database(
+    engine: str | None, env: Mapping[str, str], secrets: Path, transcript: Transcript
+) -> Iterator[DemoDatabase]:
+    """Open a database for the demonstration; it is removed or emptied at the end.
 
     Args:
         engine: the engine that was asked for; None for the one of DATABASE_URL, or SQLite.
-        env: where DATABASE_URL may stand.
+        env: environment variables; DATABASE_URL names an existing database.
         secrets: a folder for the admin's secret.
-        story: told what is left behind.
+        transcript: prints what was removed at the end.
 
     Raises:
-        NoPlace: when this machine has no such server, or the given database will not do.
+        NoDatabase: this machine has no such server, or the given database cannot be used.
     """
     if env.get("DATABASE_URL"):
-        with _given(engine, env, secrets, story) as place:
-            yield place
+        with _given(engine, env, secrets, transcript) as database:
+            yield database
         return
     try:
         server = registry.start(engine or "sqlite")
     except Unavailable as error:
-        raise NoPlace(
+        raise NoDatabase(
             f"{engine} cannot be started here: {error}\nDATABASE_URL, the admin's address of an empty database, "
-            "shows it on a server of yours"
+            "runs the demonstration on a server of your own"
         ) from error
     try:
-        database = server.database()
+        created = server.database()
         try:
-            yield _reach(Settings.from_env(database.env()), engine, secrets)
+            yield _reach(Settings.from_env(created.env()), engine, secrets)
         finally:
-            database.drop()
+            created.drop()
     finally:
         server.close()
 
 
 @contextmanager
-def _given(engine: str | None, env: Mapping[str, str], secrets: Path, story: Story) -> Iterator[Place]:
+def _given(
+    engine: str | None, env: Mapping[str, str], secrets: Path, transcript: Transcript
+) -> Iterator[DemoDatabase]:
     try:
         settings = Settings.from_env(
             {name: env[name] for name in env if name.startswith(("DB_SSL", "DATABASE_URL"))}
         )
     except BadSettings as error:
-        raise NoPlace(str(error)) from error
-    place = _reach(settings, engine, secrets)
-    if tables := _tables(place.settings):
-        raise NoPlace(
-            f"{settings} is not empty ({', '.join(sorted(tables)[:4])} …): the demonstration wants one "
-            "of its own: it drops its tables at the end"
+        raise NoDatabase(str(error)) from error
+    database = _reach(settings, engine, secrets)
+    if tables := _tables(database.settings):
+        raise NoDatabase(
+            f"{settings} is not empty ({', '.join(sorted(tables)[:4])} …): the demonstration needs "
+            "a separate database, because it drops its tables at the end"
         )
     try:
-        yield place
+        yield database
     finally:
-        _empty(place, story)
+        _empty(database, transcript)
 
 
-def _empty(place: Place, story: Story) -> None:
-    """Drop the tables again, if the demonstration came as far as to make them."""
-    if _tables(place.settings):
-        run(DOWNGRADE, place.admin)
-        story.say(f"The tables in {place.settings} are dropped again, and {_drop_accounts(place)} accounts.")
+def _empty(database: DemoDatabase, transcript: Transcript) -> None:
+    """Drop the tables, if the demonstration created them."""
+    if _tables(database.settings):
+        run(DOWNGRADE, database.admin)
+        transcript.say(
+            f"The tables in {database.settings} are dropped again, and {_drop_accounts(database)} accounts."
+        )
 
 
-def _drop_accounts(place: Place) -> int:
-    """Take every grant from the accounts that were made here, and drop them. Returns how many there were."""
-    if not place.created:
+def _drop_accounts(database: DemoDatabase) -> int:
+    """Revoke every grant of the accounts that were created here, drop them, and return their number."""
+    if not database.created:
         return 0
-    backend = reach(place.settings)
-    nobody = replace(Deployment.load(ROOT / "services"), accounts={})
-    with backend.locks.hold(patience=_PATIENCE, say=lambda _text: None):
-        apply(backend, nobody, {})
+    backend = reach(database.settings)
+    no_accounts = replace(Deployment.load(ROOT / "services"), accounts={})
+    with backend.locks.hold(patience=_LOCK_TIMEOUT, say=lambda _text: None):
+        apply(backend, no_accounts, {})
     with backend.engine().begin() as connection:
         quote = connection.dialect.identifier_preparer.quote_identifier
-        for login in place.created:
+        for login in database.created:
             connection.exec_driver_sql(f"DROP USER {quote(login)}")
-    return len(place.created)
+    return len(database.created)
 
 
-def _reach(settings: Settings, engine: str | None, secrets: Path) -> Place:
+def _reach(settings: Settings, engine: str | None, secrets: Path) -> DemoDatabase:
     try:
         identity = reach(replace(settings, max_retries=3, retry_delay=1.0)).identity
     except RingfenceError as error:
-        raise NoPlace(str(error)) from error
+        raise NoDatabase(str(error)) from error
     if engine not in (None, identity.engine):
-        raise NoPlace(f"{settings} is {identity.engine} {identity.version}, and {engine} was asked for")
-    return Place(settings, identity, secrets)
+        raise NoDatabase(f"{settings} is {identity.engine} {identity.version}, but {engine} was requested")
+    return DemoDatabase(settings, identity, secrets)
 
 
 def _tables(settings: Settings) -> list[str]:
