@@ -8,7 +8,8 @@ from alembic.script import ScriptDirectory
 
 from ringfence.schema.authoring.scaffold import create_deployment
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.lint import lint, pending
+from ringfence.schema.lint import lint
+from ringfence.schema.revisions.selection import pending
 from servers.base import clean_environment
 from support import forked_commands
 from support.deployments import lay_out as lay_out_shop

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from ringfence.schema.cli import COMMANDS, run
 from ringfence.schema.cli import ringfence as command
 from ringfence.schema.errors import BadDeployment
-from ringfence.schema.lint import Severity, select
+from ringfence.schema.lint import Severity
 from ringfence.schema.lint.rules import RULES
 from ringfence.schema.models.types import ENGINES
+from ringfence.schema.revisions.selection import select
 from ringfence.schema.revisions.source import Source
 from support.lint_cases import Bench, told
 from support.repository import ROOT

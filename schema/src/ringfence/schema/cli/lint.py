@@ -9,9 +9,10 @@ import click
 from ringfence.schema.cli.run import Run, command
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.documents import suggestion
-from ringfence.schema.lint import Finding, Severity, UnsafeRevisions, pending, select
-from ringfence.schema.lint import lint as look
+from ringfence.schema.lint import Finding, Severity, UnsafeRevisions
+from ringfence.schema.lint import lint as run_lint
 from ringfence.schema.lint.rules import RULES
+from ringfence.schema.revisions.selection import pending, select
 from ringfence.schema.text import counted
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning"}
@@ -66,7 +67,7 @@ def lint(
     deployment = run.deployment
     chosen = _chosen(deployment, everything, range_)
     with run.task("linting"):
-        findings = look(deployment, chosen, mirrors)
+        findings = run_lint(deployment, chosen, mirrors)
     if not run.as_json:
         for finding in findings:
             click.echo(_annotation(deployment, finding) if github else _lines(finding))

@@ -3,6 +3,5 @@
 from ringfence.schema.lint.check import lint
 from ringfence.schema.lint.finding import Finding, Severity
 from ringfence.schema.lint.unsafe import UnsafeRevisions
-from ringfence.schema.revisions.selection import pending, select
 
-__all__ = ["Finding", "Severity", "UnsafeRevisions", "lint", "pending", "select"]
+__all__ = ["Finding", "Severity", "UnsafeRevisions", "lint"]
