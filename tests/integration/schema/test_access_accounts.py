@@ -5,7 +5,9 @@ from threading import Thread
 
 import pymysql
 import pytest
+import sqlalchemy as sa
 
+from ringfence.runtime.settings import Secret
 from ringfence.schema.engines import reach
 from ringfence.schema.errors import BadDeployment, JobFailed
 from ringfence.schema.grants.passwords import scram_verifier
@@ -34,6 +36,27 @@ def exists(shop, service):
     backend = reach(shop.settings())
     with backend.engine().connect() as connection:
         return shop.login(service) in backend.accounts.roles.existing(connection, [shop.login(service)])
+
+
+def test_the_features_state_the_longest_login_that_the_server_takes(db, tmp_path):
+    backend = reach(lay_out(tmp_path, db).settings())
+    roles, password = backend.accounts.roles, Secret("Long-enough-4711")
+    longest = db.prefix.ljust(backend.features.longest_login, "x")
+    created = roles.create(longest, password)
+    with backend.engine().connect() as connection:
+        connection.exec_driver_sql(created.sql, created.parameters)
+        connection.commit()
+        try:
+            assert list(roles.existing(connection, [longest])) == [longest]
+            assert backend.login_works(longest, password)
+            # MySQL and MariaDB refuse a longer one, and PostgreSQL truncates it to the one that exists.
+            longer = roles.create(longest + "x", password)
+            with pytest.raises(sa.exc.DBAPIError, match=r"too long|already exists"):
+                connection.exec_driver_sql(longer.sql, longer.parameters)
+        finally:
+            connection.rollback()
+            connection.exec_driver_sql(roles.drop(longest).sql)
+            connection.commit()
 
 
 def test_who_is_no_longer_declared_is_locked_and_dropped_when_told(shop):

@@ -284,7 +284,16 @@ def test_accounts_share_neither_login_nor_password():
         "access.yaml:5: 'b' has the login 'x' of 'a' (line 4)",
         "access.yaml:7: 'c_d' and 'c-d' would share C_D_DB_PASS: rename one",
         "access.yaml:8: 'e' has the login 'postgres', which is protected",
-        f"access.yaml:9: the login '{'x' * 33}' is longer than the 32 bytes that mysql takes",
+        f"access.yaml:9: the login '{'x' * 33}' is longer than the 32 characters that mysql takes",
+    ]
+
+
+def test_a_login_is_measured_as_each_engine_counts_it():
+    """PostgreSQL counts bytes of UTF-8, MySQL and MariaDB characters."""
+    text = f"version: 1\naccounts:\n  a: {{login: {'é' * 32}, tables: {{events: ro}}}}\n"
+    assert read(text, ("mysql", "mariadb"))[1] == []
+    assert read(text, ("mysql", "postgresql"))[1] == [
+        f"access.yaml:3: the login '{'é' * 32}' is longer than the 63 bytes that postgresql takes"
     ]
 
 

@@ -40,7 +40,7 @@ class Features:
     has_accounts: bool = True
     """Whether the server has logins; else the runtime enforces the manifest from the mirror."""
     longest_login: int | None = None
-    """The longest login, in bytes on PostgreSQL and in characters elsewhere; None without logins."""
+    """The longest login, in the unit of names; None without logins."""
     login_settings: tuple[str, ...] = ()
     """What the manifest may set of a login itself, such as `connection_limit`."""
     has_stored_functions: bool = True
@@ -51,7 +51,7 @@ class Features:
     longest_name: int | None = None
     """The longest name of a table, index or constraint; None without a limit."""
     counts_bytes: bool = False
-    """Whether the length of a name is counted in bytes of UTF-8, and not in characters."""
+    """Whether the length of a name, and of a login, is counted in bytes of UTF-8, and not in characters."""
     names_shared_in_schema: tuple[str, ...] = ()
     """The kinds of names that must be unique in a schema, not only in a table.
 
@@ -83,3 +83,12 @@ class Features:
     """Whether it refuses to drop the last index that serves a foreign key (InnoDB, error 1553)."""
     is_cluster: bool = False
     """Whether each node does some DDL by itself, though the statements reach all of them."""
+
+    @property
+    def name_unit(self) -> str:
+        """What the length of a name is counted in, for messages: `bytes` or `characters`."""
+        return "bytes" if self.counts_bytes else "characters"
+
+    def name_length(self, name: str) -> int:
+        """Return the length of a name or login as the engine counts it."""
+        return len(name.encode()) if self.counts_bytes else len(name)

@@ -11,7 +11,7 @@ FEATURES = Features(
     grants_many_objects=True,
     policies_block_type_changes=True,
     audit_settings=("log_", "pgaudit.", "auto_explain.", "pg_stat_statements."),
-    longest_login=63,  # NAMEDATALEN - 1
+    longest_login=63,  # NAMEDATALEN - 1: https://www.postgresql.org/docs/current/sql-syntax-lexical.html
     login_settings=(
         "connection_limit",
         "valid_until",

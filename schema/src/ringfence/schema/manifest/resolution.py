@@ -303,10 +303,8 @@ def _check_logins(
     document: Document, manifest: Manifest, accounts: tuple[Account, ...], engines: tuple[str, ...]
 ) -> None:
     protected = {name.text for name in manifest.protected}
-    limit, engine = min(
-        ((longest, e) for e in engines if (longest := FEATURES[e].longest_login) is not None),
-        default=(255, "any engine"),
-    )
+    limits = [(longest, FEATURES[e]) for e in engines if (longest := FEATURES[e].longest_login) is not None]
+    limits.sort(key=lambda limit: limit[0])
     logins: dict[str, Account] = {}
     variables: dict[str, Account] = {}
     for account in accounts:
@@ -317,9 +315,11 @@ def _check_logins(
             document.mistake(
                 line, f"{login!r} is no login: it is empty, or holds blanks at an end or control characters"
             )
-        if len(login.encode()) > limit:
+        if exceeded := [(most, engine) for most, engine in limits if engine.name_length(login) > most]:
+            most, engine = exceeded[0]
             document.mistake(
-                line, f"the login {login!r} is longer than the {limit} bytes that {engine} takes"
+                line,
+                f"the login {login!r} is longer than the {most} {engine.name_unit} that {engine.name} takes",
             )
         if (other := logins.setdefault(login, account)) is not account:
             document.mistake(

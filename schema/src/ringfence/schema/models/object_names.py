@@ -106,7 +106,7 @@ def too_long(name: str | None, engine: str) -> bool:
     features = FEATURES[engine]
     if name is None or features.longest_name is None:
         return False
-    return (len(name.encode()) if features.counts_bytes else len(name)) > features.longest_name
+    return features.name_length(name) > features.longest_name
 
 
 def shortened_name(name: str) -> str:

@@ -74,13 +74,6 @@ class FamilyChecks:
             for account in accounts
             if account.login == definer(name or "")
         ]
-        longest = self._backend.features.longest_login or 0
-        found.errors += [
-            f"{account.origin}: the login {account.login!r} is longer than the {longest} characters that"
-            f" {self._backend.features.name} admits"
-            for account in accounts
-            if len(account.login) > longest
-        ]
         return found
 
     def _row_security_privileges(

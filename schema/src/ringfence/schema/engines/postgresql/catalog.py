@@ -37,6 +37,11 @@ MEMBERSHIP_OPTIONS = (16,)
 CREATEROLE then covers only the roles on which its holder has ADMIN.
 https://www.postgresql.org/docs/16/catalog-pg-auth-members.html
 """
+PARTITIONED_NOT_VALID = (18,)
+"""Since this version, a foreign key of a partitioned table can be added NOT VALID.
+
+https://www.postgresql.org/docs/18/sql-altertable.html
+"""
 
 
 def is_since(connection: sa.Connection, since: tuple[int, ...]) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.engines.online_ddl import OnlineDDL, checks_of, name_of, refuse_labels_in_use
 from ringfence.schema.engines.postgresql import ddl
+from ringfence.schema.engines.postgresql.catalog import PARTITIONED_NOT_VALID, is_since
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.operations.operations import AddEnumLabelOp, ChangeLabelsOp, CreateExcludeOp
 from ringfence.schema.sql.text import identifier, verbatim
@@ -143,10 +144,14 @@ class PostgreSQLOnlineDDL(OnlineDDL):
     ) -> None:
         """Add a foreign key NOT VALID: it binds new rows now, and `validate` checks the existing ones.
 
-        On a partitioned table the server cannot add it NOT VALID, so the existing rows are checked with a lock.
+        Before PostgreSQL 18 the server cannot add it NOT VALID to a partitioned table; there the existing rows are
+        checked with a lock.
         """
         local, remote = more.pop("local"), more.pop("remote")
-        later: dict[str, Any] = {} if is_partitioned(source, schema) else {"postgresql_not_valid": True}
+        checked_at_once = is_partitioned(source, schema) and not is_since(
+            op.get_bind(), PARTITIONED_NOT_VALID
+        )
+        later: dict[str, Any] = {} if checked_at_once else {"postgresql_not_valid": True}
         op.create_foreign_key(name, source, referent, local, remote, source_schema=schema, **later, **more)
 
     def create_check(self, name: str, table: str, condition: Any, schema: str | None) -> None:

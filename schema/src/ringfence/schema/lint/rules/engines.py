@@ -117,9 +117,9 @@ def _no_key(step: OperationCheck) -> Iterator[str]:
 
 def _names(step: OperationCheck) -> Iterator[str]:
     features = FEATURES[step.engine]
-    most, unit = features.longest_name, "bytes" if features.counts_bytes else "characters"
+    most, unit = features.longest_name, features.name_unit
     for what, name in _named(step):
-        size = len(name.encode()) if features.counts_bytes else len(name)
+        size = features.name_length(name)
         if (
             most is not None and size > most
         ):  # PostgreSQL truncates it without an error, MySQL and MariaDB refuse it
