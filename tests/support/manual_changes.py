@@ -68,7 +68,7 @@ def is_refused(shop, *statements, says, resolution, finding="excess"):
     ).obstacles
     proven = findings(shop)
     assert any(re.search(says, one.message) and one.kind == finding for one in proven), proven
-    with pytest.raises(JobFailed, match=f"no account was touched(.|\n)*{says}"):
+    with pytest.raises(JobFailed, match=f"no account was changed(.|\n)*{says}"):
         apply_access(shop.load(), shop.env())
 
 

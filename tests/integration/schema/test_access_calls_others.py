@@ -73,7 +73,7 @@ def test_what_another_owns_and_nobody_was_given_is_named(shop, kind):
             ' "{boss}" WITH GRANT OPTION'
         )
         assert obstacle.startswith(said(shop, says)), obstacle
-    with pytest.raises(JobFailed, match="no account was touched"):
+    with pytest.raises(JobFailed, match="no account was changed"):
         apply_access(shop.load(), env(shop))
     # The owner gives it to one account by name, which keeps it, and to the admin, who gives it to the other.
     change(

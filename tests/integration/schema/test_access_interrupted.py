@@ -64,7 +64,7 @@ def test_an_apply_that_was_cut_off_says_where_and_goes_on(shop, word, number):
         apply_access(deployment, shop.env())
     told = str(raised.value)
     assert f"\n  {word} " in told
-    assert ("taken back" in told) is atomic
+    assert ("rolled back" in told) is atomic
     stopped = plan_access(deployment, shop.env()).unfinished
     if atomic:
         assert stopped is None

@@ -174,7 +174,7 @@ def test_what_a_hand_replaced_is_named_and_refused(shop):
             shop.migrate()
         assert says in str(refused.value)
         if shop.database.server.hosts:
-            with pytest.raises(JobFailed, match="no account was touched"):
+            with pytest.raises(JobFailed, match="no account was changed"):
                 apply_access(shop.load(), shop.env())
         shop.database.execute(*back)
         assert (obstacles(shop), proven(shop)) == ([], []), change
@@ -184,7 +184,7 @@ def test_a_revision_that_names_it_answers_for_it(shop):
     replace = ["DROP VIEW IF EXISTS shown", f"CREATE {WIDE}"]
     shop.database.execute(*replace)
     later(shop, "SELECT 1")
-    with pytest.raises(JobFailed, match="view shown is not as the last job left it"):
+    with pytest.raises(JobFailed, match="view shown differs from what the last job recorded"):
         shop.migrate()
     later(shop, *replace)  # the very same words
     assert plan_job(shop.load(), shop.env()).obstacles == []
@@ -250,7 +250,7 @@ def test_a_revision_that_only_has_a_column_of_that_name_does_not_answer_for_it(s
         '"""Add what is shown."""\nrevision = "b2"\ndown_revision = "a1"\nimport sqlalchemy as sa\nfrom alembic import op\n\n\n'
         'def upgrade():\n    op.add_column("customer", sa.Column("shown", sa.Integer))\n',
     )
-    with pytest.raises(JobFailed, match="view shown is not as the last job left it"):
+    with pytest.raises(JobFailed, match="view shown differs from what the last job recorded"):
         shop.migrate()
 
 
@@ -280,8 +280,8 @@ def test_a_function_and_a_procedure_of_one_name_and_their_arguments_are_told_apa
         "DROP PROCEDURE counted", f"CREATE {procedure.format('other int, one int')}", "DROP FUNCTION counted"
     )
     assert [one.partition(": ")[0] for one in obstacles(shop) if "by hand" in one] == [
-        "function counted is not there any more",
-        "function counted (procedure) is not as the last job left it",
+        "function counted no longer exists",
+        "function counted (procedure) differs from what the last job recorded",
     ]
 
 
@@ -300,8 +300,8 @@ def test_a_trigger_of_a_view_and_of_a_partition_count_too(shop):
     assert obstacles(shop) == []
     shop.database.execute("DROP TRIGGER writes ON shown", "ALTER TABLE event_1 DISABLE TRIGGER aside")
     assert [one.partition(": ")[0] for one in obstacles(shop)] == [
-        "trigger event_1.aside is not as the last job left it",
-        "trigger shown.writes is not there any more",
+        "trigger event_1.aside differs from what the last job recorded",
+        "trigger shown.writes no longer exists",
     ]
 
 
@@ -315,7 +315,7 @@ def test_a_function_that_no_migration_made_and_whose_name_needs_quotes_counts(sh
     shop.migrate()
     shop.database.execute(f"CREATE OR REPLACE {made.format(2)}")
     assert [one.partition(": ")[0] for one in obstacles(shop)] == [
-        "function My Audit.Count It() is not as the last job left it"
+        "function My Audit.Count It() differs from what the last job recorded"
     ]
 
 

@@ -334,7 +334,7 @@ def test_an_admin_who_may_not_undo_it_is_told_before_anything_has_changed(made):
             "GRANT PROCESS ON *.* TO <TILL>",
             "GRANT EVENT ON `<HERE>`.* TO <TILL>",
         )
-        with pytest.raises(JobFailed, match="no account was touched") as raised:
+        with pytest.raises(JobFailed, match="no account was changed") as raised:
             apply_access(made.shop.load(), env)
         told = str(raised.value)
         assert f"{made.shop.login('till')}: member on role {made.role}: only who holds that role" in told

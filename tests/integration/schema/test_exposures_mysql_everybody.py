@@ -37,7 +37,7 @@ def test_mandatory_roles_of_mysql(deployed):
         f"GRANT SELECT ON `{name}`.customer TO auditor",
         "SET GLOBAL mandatory_roles = 'auditor,`idle`@`localhost`'",
     )
-    with pytest.raises(JobFailed, match="no account was touched") as raised:
+    with pytest.raises(JobFailed, match="no account was changed") as raised:
         apply_access(shop.load(), shop.env())
     assert f"has the role 'auditor'@'%' (mandatory_roles), which reaches {name}" in str(raised.value)
     assert "idle" not in str(raised.value)

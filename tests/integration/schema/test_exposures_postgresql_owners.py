@@ -74,7 +74,7 @@ def test_what_was_handed_to_a_role_that_only_the_admin_is_in_is_named(shop):
         ways.append(found.partition("; ")[2])
         assert ways[-1] == f'ALTER {kind} {name} OWNER TO "{admin}"'
     assert len(obstacles) == len(proven) == len(things), obstacles
-    with pytest.raises(JobFailed, match="no account was touched"):
+    with pytest.raises(JobFailed, match="no account was changed"):
         apply_access(shop.load(), shop.env())
     change(shop, *ways)
     assert plan(shop).agrees

@@ -238,7 +238,7 @@ def test_an_admin_without_superuser_rights_repairs_what_it_may_and_names_the_res
         made = seen()
         said = says.format_map({"till": shop.login("till")})
         assert any(said in one for one in made.obstacles), (more, made.obstacles)
-        with pytest.raises(JobFailed, match="no account was touched"):
+        with pytest.raises(JobFailed, match="no account was changed"):
             apply_access(shop.load(), shop.env(**as_boss))
 
 

@@ -161,7 +161,7 @@ def test_lint_notes_a_password_of_which_the_models_do_not_say_whether_it_is_one(
     write(root, "version: 1\naccounts:\n  a: {tables: {purchase: {select: all, insert: all}}}\n")
     found = [each for each in lint(Deployment.load(root)) if each.id == "plain-password"]
     assert [(each.level, each.line) for each in found] == [("note", 3)]
-    assert "purchase.Password, which is no password to PyDAL" in found[0].message
+    assert "purchase.Password, which is not marked as a password" in found[0].message
 
 
 def test_lint_counts_guards_and_exceptions_as_uses_of_a_set(root, capsys):

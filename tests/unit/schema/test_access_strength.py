@@ -90,7 +90,7 @@ def test_weak_ones_are_let_through_where_the_deployment_says_so(shop):
     refuse_weak(shop, weak, None, {"RINGFENCE_ENV": "development"}, allow=True)
     for env in ({"RINGFENCE_ENV": "production"}, {}):
         with pytest.raises(
-            BadSettings, match=r"--allow-weak is not legal here: RINGFENCE_ENV is .*development"
+            BadSettings, match=r"--allow-weak is not allowed here: RINGFENCE_ENV is .*development"
         ):
             refuse_weak(shop, weak, None, env, allow=True)
     with pytest.raises(BadSettings, match="allows it nowhere"):

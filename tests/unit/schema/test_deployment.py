@@ -95,9 +95,9 @@ def test_none_is_found_where_there_is_none(tmp_path):
         ("name = x\n", "ringfence.toml:1: is not TOML"),
         (
             TOML.replace("galera", "galaxy"),
-            "ringfence.toml:2: engines: 'galaxy' is no engine; did you mean 'galera'?",
+            "ringfence.toml:2: engines: 'galaxy' is not an engine; did you mean 'galera'?",
         ),
-        (TOML.replace("galera", "sqlite"), "ringfence.toml:2: engines: 'sqlite' stands twice"),
+        (TOML.replace("galera", "sqlite"), "ringfence.toml:2: engines: 'sqlite' is duplicated"),
         (TOML.replace('name = "shop"', ""), "ringfence.toml: lacks 'name'"),
         (TOML.replace(":metadata", ""), "ringfence.toml:3: models: 'models_of_"),
         (
@@ -265,7 +265,7 @@ def test_tables_and_columns_are_left_out(write):
         assert list(Deployment.load(root).tables) == ["notes"]
     named = "version: 1\naccounts: {web: {tables: {parts: {select: [shape]}}}}\n"
     [text] = mistakes(write(TOML + 'leave_out = ["parts.shape"]\n', models=models, access=named))
-    assert "access.yaml:2: 'shape' of 'parts' is left out in ringfence.toml: nobody gets it" in text
+    assert "access.yaml:2: 'shape' of 'parts' is left out in ringfence.toml: no account is granted it" in text
 
 
 def test_an_index_is_left_out_until_the_next_load(write):
@@ -302,7 +302,7 @@ def test_an_index_is_left_out_until_the_next_load(write):
         ),
         (
             'types = {"sqlalchemy:String" = "Strin"}',
-            "ringfence.toml:4: types: 'Strin' is no portable type; did you",
+            "ringfence.toml:4: types: 'Strin' is not a portable type; did you",
         ),
         ('naming = {xx = "a"}', "ringfence.toml:4: naming"),
     ],

@@ -154,7 +154,7 @@ def test_each_grant_knows_its_line():
             "access.yaml:5: 'auth_user' has no column 'emial'; did you mean 'email'?",
         ),
         ("events: {select: []}", "access.yaml:5: select of 'events': the list is empty"),
-        ("events: {select: [id, id]}", "access.yaml:5: 'id' stands twice in select of 'events'"),
+        ("events: {select: [id, id]}", "access.yaml:5: 'id' is duplicated in select of 'events'"),
         ("events: {delete: [id]}", "access.yaml:5: delete of 'events' takes whole rows"),
         ("events: {verbs: rw, select: [id]}", "access.yaml:5: select of 'events' is under `verbs:` too"),
         ("events: {also: [id]}", "access.yaml:5: 'events' names no verb"),
@@ -166,7 +166,7 @@ def test_each_grant_knows_its_line():
         ("events:", "access.yaml:5: 'events' must be a list, not nothing"),
         ("events: []", "access.yaml:5: 'events': the list is empty"),
         ("$secrets: ro", "access.yaml:5: '$secrets' is a set"),
-        ("ringfence_release: ro", "access.yaml:5: 'ringfence_release' is a table of our own"),
+        ("ringfence_release: ro", "access.yaml:5: 'ringfence_release' is one of Ringfence's own tables"),
         ("except: [events]", "access.yaml:5: `except:` takes tables out of `all:`, and there is no `all:`"),
     ],
 )
@@ -206,7 +206,7 @@ def test_views_functions_and_a_host_are_of_the_account():
     ("lines", "engines", "told"),
     [
         ("tables: {loud: ro}", ["mysql"], "'loud' is a view: name it under `views:`"),
-        ("views: {events: ro}", ["mysql"], "'events' is no view: name it under `tables:`, or mark it"),
+        ("views: {events: ro}", ["mysql"], "'events' is not a view: name it under `tables:`, or mark it"),
         ("views: {all: ro}", ["mysql"], "views are named one by one"),
         (
             "views: {loud: rw}",
@@ -246,7 +246,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
         ("- a", "access.yaml:1: the manifest must be `key: value` pairs"),
         (
             "version: 1\naccounts: {a: {tables: {events: ro}}, a: {tables: {events: rw}}}",
-            "access.yaml:2: 'a' stands twice",
+            "access.yaml:2: 'a' is duplicated",
         ),
         ("version: 1\naccounts:\n\tx", "access.yaml:3: is not YAML"),
         ("version: 1\n", "access.yaml:1: has no accounts"),

@@ -97,7 +97,7 @@ def test_a_write_reaches_what_is_in_its_own_rows_and_in_those_of_select():
     assert given["update"].scope == (
         (Condition("platform", "in", ("twitch", "discord")), Condition("active", "equals", True)),
     )
-    # What says which rows are the account's is not for it to change; nor is what is sensitive and not named.
+    # What is in the condition of the account's rows is not for it to change; nor is what is sensitive and not named.
     assert given["update"].columns == ("id", "state", "owner", "day", "tenant", "key", "notes", "at")
 
 
@@ -131,10 +131,10 @@ def test_one_rules_columns_are_never_given_with_anothers_rows():
 
 def test_a_rule_that_swallows_anothers_rows_must_say_so():
     entry = "[{verbs: ro}, {verbs: ro, rows: {platform: twitch}}]"
-    assert "hold each other" in mistakes(entry)[0]
+    assert "include each other" in mistakes(entry)[0]
     assert grants(entry.replace("[{verbs: ro}", "[{verbs: ro, widen: true}"))["select"].scope is None
     assert (
-        "hold each other"
+        "include each other"
         in mistakes(
             "[{verbs: ro, rows: {platform: twitch}}, {verbs: ro, rows: {platform: twitch, active: true}}]"
         )[0]
@@ -177,8 +177,8 @@ def test_a_bound_name_is_declared_or_takes_after_its_column():
         ("{verbs: ro, rows: {active: 1}}", "active cannot be 1: true or false is needed"),
         ("{verbs: ro, rows: {tenant: '7'}}", "tenant cannot be '7': a whole number is needed"),
         ("{verbs: ro, rows: {tenant: 99999999999}}", "the number is not between"),
-        ("{verbs: ro, rows: {platform: null}}", "platform is never null"),
-        ("{verbs: ro, rows: {notes: x}}", "notes is of type json, by which rows cannot be told"),
+        ("{verbs: ro, rows: {platform: null}}", "platform is never NULL"),
+        ("{verbs: ro, rows: {notes: x}}", "notes is of type json, which cannot be used in rows"),
         ("{verbs: ro, rows: {platform: [a, ':b']}}", "a list in rows of 'tokens' holds constants only"),
         ("{verbs: ro, rows: {platform: []}}", "the list is empty, and no row would match"),
         ("{verbs: ro, rows: {platform: ':No'}}", "':No' is not a reference to a scope"),
@@ -192,11 +192,11 @@ def test_a_bound_name_is_declared_or_takes_after_its_column():
         ),
         (
             "{select: {rows: {tenant: 1}}, update: {columns: [owner], rows: {tenant: ':t'}}}",
-            "cannot both be held",
+            "cannot both be satisfied",
         ),
         (
             "{select: all, update: [platform], rows: {platform: twitch}}",
-            "'platform' of 'tokens' says which rows are the account's",
+            "'platform' of 'tokens' is in the condition of the account's rows",
         ),
         ("{verbs: ro, rows: {at: ':now'}}", "at is of type datetime, which no session can bind"),
         ("{select: all, rows: {tenant: ':x', owner: ':x'}}", "is of type string, and 'x' of type integer"),

@@ -374,7 +374,7 @@ def test_a_person_names_what_is_ours_and_what_is_others(bench):
         ('drop = ["legacy_*"]', r"ringfence.toml:4: drop: 'legacy_\*': what may be dropped is named in full"),
         (
             'drop = ["thing:a"]',
-            "ringfence.toml:4: drop: 'thing:a': 'thing' is no kind of object; it is one of schema",
+            "ringfence.toml:4: drop: 'thing:a': 'thing' is not a kind of object; it is one of schema",
         ),
         ('leave = ["a..b"]', "ringfence.toml:4: leave: 'a..b' names no object"),
     ],

@@ -28,16 +28,20 @@ def _mistakes(column: sa.Column[Any], engines: list[str]) -> list[str]:
         (LongText(), True, ""),
         (sa.Integer(), False, ""),
         (sa.String(79), True, "80 characters or more, where the column has 79: use String(255)"),
-        (sa.CHAR(255), True, "keeps no hash of one as it is: use String(255)"),
-        (sa.Integer(), True, "Integer() keeps no hash of one as it is: use String(255)"),
-        (sa.LargeBinary(100), True, "keeps no hash of one as it is: use String(255)"),
+        (sa.CHAR(255), True, "cannot store a hash unchanged: use String(255)"),
+        (sa.Integer(), True, "Integer() cannot store a hash unchanged: use String(255)"),
+        (sa.LargeBinary(100), True, "cannot store a hash unchanged: use String(255)"),
         (
             sa.String(255),
             "yes",
-            "door.key: info={\"password\": 'yes'} is no mark: write True, or leave it out",
+            "door.key: info={\"password\": 'yes'} is not a mark: write True, or leave it out",
         ),
-        (sa.String(255), 1, 'door.key: info={"password": 1} is no mark: write True, or leave it out'),
-        (sa.String(255), None, 'door.key: info={"password": None} is no mark: write True, or leave it out'),
+        (sa.String(255), 1, 'door.key: info={"password": 1} is not a mark: write True, or leave it out'),
+        (
+            sa.String(255),
+            None,
+            'door.key: info={"password": None} is not a mark: write True, or leave it out',
+        ),
     ],
 )
 def test_a_mark_is_taken_on_a_column_that_keeps_a_hash(type_: Any, mark: object, said: str) -> None:

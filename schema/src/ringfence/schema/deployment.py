@@ -58,19 +58,19 @@ class DeploymentFile(pydantic.BaseModel):
 
     @pydantic.field_validator("drop", "leave")
     @classmethod
-    def _objects(cls, said: list[str], info: pydantic.ValidationInfo) -> list[str]:
-        for text in said:
+    def _objects(cls, entries: list[str], info: pydantic.ValidationInfo) -> list[str]:
+        for text in entries:
             ObjectRule.read(text, patterns=info.field_name == "leave")
-        return said
+        return entries
 
     @pydantic.field_validator("engines")
     @classmethod
     def _engines(cls, engines: list[str]) -> list[str]:
         for engine in engines:
             if engine not in ENGINES:
-                raise ValueError(f"{engine!r} is no engine{suggestion(engine, ENGINES)}")
+                raise ValueError(f"{engine!r} is not an engine{suggestion(engine, ENGINES)}")
             if engines.count(engine) > 1:
-                raise ValueError(f"{engine!r} stands twice")
+                raise ValueError(f"{engine!r} is duplicated")
         return engines
 
 
@@ -121,10 +121,10 @@ class Deployment:
                 mysql_options.extend_metadata(each)
         notes = _adapt(folder, metadata, source, given, mistakes)
         tables = _tables(metadata, source, mistakes, empty=empty)
-        places = SourceLines(folder)
+        source_lines = SourceLines(folder)
         mistakes += map_types(tables, given.types, source.mistake)
-        notes += remove_empty_indexes(tables.values(), places)
-        mistakes += check_models(tables, given.engines, places)
+        notes += remove_empty_indexes(tables.values(), source_lines)
+        mistakes += check_models(tables, given.engines, source_lines)
         accounts: tuple[Account, ...] = ()
         policy = Policy()
         if not empty:
@@ -135,7 +135,7 @@ class Deployment:
                 document.mistakes if document is not None else [source.missing("access", given.access)]
             )
         if not mistakes:
-            refused, seen = check_grants(tables, accounts, given.engines, places)
+            refused, seen = check_grants(tables, accounts, given.engines, source_lines)
             mistakes += refused
             notes += seen
         if mistakes:
@@ -226,9 +226,9 @@ def _read_file(folder: Path) -> tuple[_Source, DeploymentFile]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadDeployment([Mistake(FILE, None, f"cannot be read: {error}")]) from error
     except tomllib.TOMLDecodeError as error:
-        place = re.search(r"at line (\d+)", str(error))
+        location = re.search(r"at line (\d+)", str(error))
         raise BadDeployment(
-            [Mistake(FILE, int(place[1]) if place else None, f"is not TOML: {error}")]
+            [Mistake(FILE, int(location[1]) if location else None, f"is not TOML: {error}")]
         ) from error
     source = _Source(text)
     try:
@@ -238,18 +238,18 @@ def _read_file(folder: Path) -> tuple[_Source, DeploymentFile]:
 
 
 def _toml_mistake(source: _Source, problem: Mapping[str, Any]) -> Mistake:
-    place = [str(part) for part in problem["loc"]]
-    key = place[0] if place else ""
+    location = [str(part) for part in problem["loc"]]
+    key = location[0] if location else ""
     if problem["type"] == "extra_forbidden":
         return source.mistake(f"there is no key {key!r}{suggestion(key, DeploymentFile.model_fields)}", key)
     if problem["type"] == "missing":
         return Mistake(FILE, None, f"lacks {key!r}")
     if problem["type"] == "string_pattern_mismatch" and key == "models":
         example = f"{str(problem['input']).partition(':')[0] or 'models'}:metadata"
-        told = f"models: {problem['input']!r} is no MODULE:NAME of a MetaData, such as {example!r}"
-        return source.mistake(told, key, str(problem["input"]))
+        message = f"models: {problem['input']!r} is not MODULE:NAME of a MetaData, such as {example!r}"
+        return source.mistake(message, key, str(problem["input"]))
     message = problem["msg"].removeprefix("Value error, ")
-    return source.mistake(f"{'.'.join(place)}: {message}", key)
+    return source.mistake(f"{'.'.join(location)}: {message}", key)
 
 
 def _import_models(
@@ -361,8 +361,8 @@ def _adapt(
         metadata,
         NAMING if isinstance(given.naming, str) else {str(k): v for k, v in given.naming.items()},
     )
-    places = SourceLines(folder)
-    notes = [places.mistake(table, None, note) for table, note in remove_duplicates(metadata)]
+    source_lines = SourceLines(folder)
+    notes = [source_lines.mistake(table, None, note) for table, note in remove_duplicates(metadata)]
     problem = f"{VERSION_TABLE!r} is among them, and left out: Alembic makes it"
     return [*notes, Mistake(FILE, source.line("models"), f"models: {problem}")] if listed else notes
 

@@ -93,7 +93,7 @@ class Value:
                 self.document.mistake(line, f"a key of {what} must be a word")
             elif key.value in seen:
                 self.document.mistake(
-                    line, f"{key.value!r} stands twice in {what}; first in line {seen[key.value]}"
+                    line, f"{key.value!r} is duplicated in {what}; first in line {seen[key.value]}"
                 )
             else:
                 seen[key.value] = line
@@ -147,7 +147,7 @@ class Value:
             if name is None:
                 continue
             if name.text in found:
-                self.document.mistake(name.line, f"{name.text!r} stands twice in {what}")
+                self.document.mistake(name.line, f"{name.text!r} is duplicated in {what}")
             else:
                 found[name.text] = name
         return tuple(found.values())

@@ -52,8 +52,8 @@ def check_models(
     for key, table in tables.items():
         if table.name.startswith(RESERVED_PREFIX):
             text = (
-                f"{key}: names that start with {RESERVED_PREFIX!r} are kept for our own tables; rename it, or leave"
-                " it out"
+                f"{key}: names that start with {RESERVED_PREFIX!r} are reserved for Ringfence's own tables; rename it,"
+                " or leave it out"
             )
             mistakes.append(source_lines.mistake(table, None, f"{text} in ringfence.toml"))
         for reference in table.foreign_keys:
@@ -130,16 +130,18 @@ def check_grants(
 class _Check:
     """Checks accounts, examining each table and column once, however many accounts have it."""
 
-    def __init__(self, tables: Mapping[str, sa.Table], engines: tuple[str, ...], places: SourceLines) -> None:
+    def __init__(
+        self, tables: Mapping[str, sa.Table], engines: tuple[str, ...], source_lines: SourceLines
+    ) -> None:
         self._tables = tables
         self._engines = engines
-        self._places = places
+        self._source_lines = source_lines
         self._kinds: dict[sa.Column[Any], Portable] = {}
         self._seen: dict[str, list[Problem]] = {}
         self.notes: dict[str, Mistake] = {}
 
     @cached_property
-    def _clashes(self) -> Mapping[str, Sequence[str]]:
+    def _conflicts(self) -> Mapping[str, Sequence[str]]:
         return name_conflicts(self._tables, self._engines)
 
     def account(self, account: Account) -> Iterator[Mistake]:
@@ -154,7 +156,7 @@ class _Check:
             for column, verb, message in self._of_columns(key, grants):
                 found.setdefault((grants[verb].origin, key, column, message), []).append(verb)
         for (origin, key, name, message), verbs in found.items():
-            file, line = self._places.find(self._tables[key], name)
+            file, line = self._source_lines.find(self._tables[key], name)
             what = f"{key}.{name}" if name else key
             where = (
                 f"{account.service!r} gets {', '.join(verbs)} on {what} ({file}{f':{line}' if line else ''})"
@@ -165,7 +167,7 @@ class _Check:
         """The problems of a table; `called` maps PyDAL's table name to the key of the account's table that has it."""
         if key not in self._seen:
             self._seen[key] = list(_of_table(self._tables[key], self._engines))
-            self._seen[key] += [Problem(_EVERY, text) for text in self._clashes.get(key, ())]
+            self._seen[key] += [Problem(_EVERY, text) for text in self._conflicts.get(key, ())]
         yield from self._seen[key]
         table = self._tables[key]
         try:
@@ -206,7 +208,7 @@ class _Check:
             kind = self._kinds[column] = portable(column.type, self._engines)
             for note in kind.notes:
                 if note not in self.notes:
-                    self.notes[note] = self._places.mistake(
+                    self.notes[note] = self._source_lines.mistake(
                         column.table,
                         str(column.name),
                         f"{column}: {note}; `types` of ringfence.toml may map it",

@@ -74,7 +74,7 @@ def _check_grant(document: Document, guard: Guard, subject: _Subject, account: A
 def _violated(guard: Guard, account: Account, grant: Grant) -> Iterator[str]:
     only = guard.only.get(grant.verb)
     if only is not None and account.service not in {name.text for name in only}:
-        yield f"only {', '.join(sorted(name.text for name in only)) or 'nobody'}"
+        yield f"only {', '.join(sorted(name.text for name in only)) or 'no account'}"
     if grant.verb in guard.never:
         yield f"never {grant.verb}"
 
@@ -130,13 +130,13 @@ def _of_key(document: Document, key: Name, tables: Mapping[str, sa.Table]) -> _S
     if len(found) == 1:
         return found[0]
     if found:
-        said = " and ".join(
+        meanings = " and ".join(
             f"the table {one}" if one.column is None else f"the column {one.column} of {one.table}"
             for one in found
         )
         document.mistake(
             key.line,
-            f"{key.text!r} is {said}: write a column as `table: {{columns: [column], …}}`, and a table in a `$set`",
+            f"{key.text!r} is {meanings}: write a column as `table: {{columns: [column], …}}`, and a table in a `$set`",
         )
         return None
     of = next((table for table, _ in _cuts(key.text) if table in tables), None)
@@ -153,6 +153,6 @@ def _of_key(document: Document, key: Name, tables: Mapping[str, sa.Table]) -> _S
 
 def _cuts(text: str) -> Iterator[tuple[str, str]]:
     """Each way to split a text at one dot, the last dot first."""
-    for place in range(len(text) - 1, 0, -1):
-        if text[place] == ".":
-            yield text[:place], text[place + 1 :]
+    for dot in range(len(text) - 1, 0, -1):
+        if text[dot] == ".":
+            yield text[:dot], text[dot + 1 :]

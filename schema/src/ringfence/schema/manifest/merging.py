@@ -38,7 +38,7 @@ class _Merged:
 
 
 def table_grants(
-    document: Document, service: str, table: sa.Table, wishes: Mapping[str, list[RequestedGrant]]
+    document: Document, service: str, table: sa.Table, requests: Mapping[str, list[RequestedGrant]]
 ) -> list[Grant]:
     """Merge the rules of one account for one table into at most one grant for each verb.
 
@@ -46,9 +46,9 @@ def table_grants(
         document: the manifest; it records rules that cannot be merged as mistakes.
         service: the account's.
         table: the table.
-        wishes: what the rules ask for, by verb, in the order of the rules.
+        requests: what the rules ask for, by verb, in the order of the rules.
     """
-    sums = {verb: _add(document, service, table, verb, wishes[verb]) for verb in VERBS if verb in wishes}
+    sums = {verb: _add(document, service, table, verb, requests[verb]) for verb in VERBS if verb in requests}
     order = [str(column.name) for column in table.columns]
     seen = sums["select"].scope if "select" in sums else None
     fixed = scopes.columns(seen) | (scopes.columns(sums["update"].scope) if "update" in sums else frozenset())
@@ -58,7 +58,7 @@ def table_grants(
         if verb != "select" and seen is not None:
             effective = _effective(document, service, table, verb, total, seen, order)
         if verb == "update" and fixed:
-            columns = _updatable(document, table, wishes[verb], total, fixed, order)
+            columns = _updatable(document, table, requests[verb], total, fixed, order)
         grants.append(
             Grant(
                 verb,
@@ -69,61 +69,65 @@ def table_grants(
                 total.origins[1:],
                 effective,
                 total.scope,
-                tuple(sorted({name for wish in wishes[verb] for name in wish.binds})),
+                tuple(sorted({name for request in requests[verb] for name in request.binds})),
             )
         )
     return grants
 
 
 def _add(
-    document: Document, service: str, table: sa.Table, verb: str, wishes: list[RequestedGrant]
+    document: Document, service: str, table: sa.Table, verb: str, requests: list[RequestedGrant]
 ) -> _Merged:
     """Merge the rules for one verb: rules with equal rows unite their columns, rules with equal columns their rows."""
-    first, *further = _gathered(wishes)
+    first, *further = _gathered(requests)
     total = _Merged(first.columns, first.scope, (first.origin,))
-    widen = any(wish.widen for wish in wishes)
-    for wish in further:
-        same_rows, same_columns = wish.scope == total.scope, wish.columns == total.columns
+    widen = any(request.widen for request in requests)
+    for request in further:
+        same_rows, same_columns = request.scope == total.scope, request.columns == total.columns
         if not (same_rows or widen):
             _check(
-                document, f"{service!r}: {verb} on {table.fullname!r}", total, wish, same_columns=same_columns
+                document,
+                f"{service!r}: {verb} on {table.fullname!r}",
+                total,
+                request,
+                same_columns=same_columns,
             )
         total = _Merged(
-            _union(total.columns, wish.columns), scopes.union(total.scope, wish.scope), total.origins
+            _union(total.columns, request.columns), scopes.union(total.scope, request.scope), total.origins
         )
-    return _Merged(total.columns, total.scope, tuple(dict.fromkeys(wish.origin for wish in wishes)))
+    return _Merged(total.columns, total.scope, tuple(dict.fromkeys(request.origin for request in requests)))
 
 
-def _gathered(wishes: list[RequestedGrant]) -> list[RequestedGrant]:
+def _gathered(requests: list[RequestedGrant]) -> list[RequestedGrant]:
     """Merge the rules with equal rows first, so that rules are only compared after their columns were united."""
     found: list[RequestedGrant] = []
-    for wish in wishes:
-        place = next((n for n, known in enumerate(found) if known.scope == wish.scope), None)
-        if place is None:
-            found.append(wish)
+    for request in requests:
+        position = next((n for n, known in enumerate(found) if known.scope == request.scope), None)
+        if position is None:
+            found.append(request)
         else:
-            known = found[place]
-            found[place] = RequestedGrant(
-                _union(known.columns, wish.columns), wish.scope, known.origin, wish.widen
+            known = found[position]
+            found[position] = RequestedGrant(
+                _union(known.columns, request.columns), request.scope, known.origin, request.widen
             )
     return found
 
 
 def _check(
-    document: Document, what: str, total: _Merged, wish: RequestedGrant, *, same_columns: bool
+    document: Document, what: str, total: _Merged, request: RequestedGrant, *, same_columns: bool
 ) -> None:
-    told = f"{what}, with the rule in line {total.origins[0].line}"
+    rules = f"{what}, with the rule in line {total.origins[0].line}"
     if not same_columns:
         document.mistake(
-            wish.origin.line,
-            f"{told}: the two name different columns for different rows, which no engine can tell apart; name the same"
+            request.origin.line,
+            f"{rules}: the two name different columns for different rows, which cannot be expressed; name the same"
             " columns or the same rows, or say `widen: true`, and every row of the one shows the columns of the other",
         )
-    elif scopes.includes(wish.scope, total.scope) or scopes.includes(total.scope, wish.scope):
+    elif scopes.includes(request.scope, total.scope) or scopes.includes(total.scope, request.scope):
         document.mistake(
-            wish.origin.line,
-            f"{told}: one's rows ({scopes.to_text(wish.scope)}) and the other's"
-            f" ({scopes.to_text(total.scope)}) hold each other, so that the narrower one means nothing;"
+            request.origin.line,
+            f"{rules}: one's rows ({scopes.to_text(request.scope)}) and the other's"
+            f" ({scopes.to_text(total.scope)}) include each other, so that the narrower one has no effect;"
             " take it out, or say `widen: true`",
         )
 
@@ -143,7 +147,7 @@ def _effective(
         effective = scopes.intersection(total.scope, seen, order)
     except scopes.InexpressibleScope as error:
         document.mistake(
-            total.origins[0].line, f"{what}: {error} cannot both be held; write the same for select"
+            total.origins[0].line, f"{what}: {error} cannot both be satisfied; write the same for select"
         )
         return total.scope
     if effective == ():
@@ -158,19 +162,19 @@ def _effective(
 def _updatable(
     document: Document,
     table: sa.Table,
-    wishes: Iterable[RequestedGrant],
+    requests: Iterable[RequestedGrant],
     total: _Merged,
     fixed: frozenset[str],
     order: Iterable[str],
 ) -> frozenset[str]:
     """The columns of an update without those of the scopes: changing them would move a row out of the scope."""
-    for wish in wishes:
-        for name, line in wish.named:
+    for request in requests:
+        for name, line in request.named:
             if name in fixed:
                 document.mistake(
                     line,
-                    f"{name!r} of {table.fullname!r} says which rows are the account's, so it cannot be updated by it:"
-                    " take it out",
+                    f"{name!r} of {table.fullname!r} is in the condition of the account's rows, so the account cannot"
+                    " update it: take it out",
                 )
     columns = (frozenset(order) if total.columns is None else total.columns) - fixed
     if not columns:

@@ -120,7 +120,8 @@ class _Lookup:
         """Look up a table; None, with a mistake recorded, for a set, an unknown table or one of Ringfence's own."""
         if name.text.startswith(RESERVED_PREFIX):
             self.document.mistake(
-                name.line, f"{name.text!r} is a table of our own: every account may read what it needs"
+                name.line,
+                f"{name.text!r} is one of Ringfence's own tables: every account may read those that it needs",
             )
         elif name.text.startswith("$"):
             self.document.mistake(name.line, f"{name.text!r} is a set; sets are used in `except:`")
@@ -141,7 +142,7 @@ class _Lookup:
             elif name.text in known:
                 self.document.mistake(
                     name.line,
-                    f"{name.text!r} of {_key(table)!r} is left out in ringfence.toml: nobody gets it",
+                    f"{name.text!r} of {_key(table)!r} is left out in ringfence.toml: no account is granted it",
                 )
             else:
                 self.document.mistake(
@@ -173,19 +174,19 @@ class _Lookup:
 
     def _of_kind(self, rule: Rule, table: sa.Table) -> bool:
         """Check that a view is under `views:`, a table under `tables:`, and that a view allows the rule's writes."""
-        wrong, line = self.document.mistake, rule.table.line
+        mistake, line = self.document.mistake, rule.table.line
         if is_view(table) is not rule.view:
-            told = (
+            problem = (
                 "is a view: name it under `views:`"
                 if is_view(table)
-                else "is no view: name it under `tables:`, or"
+                else "is not a view: name it under `tables:`, or"
             )
             more = "" if is_view(table) else ' mark it info={"view": True} in the models'
-            wrong(line, f"{rule.table.text!r} {told}{more}")
+            mistake(line, f"{rule.table.text!r} {problem}{more}")
             return False
         writes = [verb for verb in rule.verbs if verb != "select"]
         if rule.view and writes and not table.info.get("updatable"):
-            wrong(
+            mistake(
                 line,
                 f"{', '.join(writes)} on the view {rule.table.text!r}: nothing is written through it, unless the models"
                 ' mark it info={"view": True, "updatable": True}',
@@ -195,7 +196,7 @@ class _Lookup:
             and writes
             and (unable := [e for e in self.engines if not FEATURES[e].writes_through_views])
         ):
-            wrong(
+            mistake(
                 line,
                 f"{', '.join(writes)} on the view {rule.table.text!r}: {', '.join(unable)} cannot express it; write to"
                 " its tables, or take the engine out of ringfence.toml",
@@ -209,7 +210,7 @@ class _Lookup:
             if name not in used:
                 for rule, found in self.resolve(rules):
                     for table in found:
-                        list(_wishes(self, rule, table, ""))
+                        list(_requests(self, rule, table, ""))
 
     def check_binds(self) -> None:
         """Check the names under `binds:`, after all rules were resolved: a use in `rows:` declares a scope too."""
@@ -232,19 +233,19 @@ def _key(table: sa.Table) -> str:
 def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
     template = look_up.manifest.login_template
     login = entry.login.text if entry.login else template.replace("{service}", entry.service.text)
-    wishes: dict[str, dict[str, list[RequestedGrant]]] = {}
+    requests: dict[str, dict[str, list[RequestedGrant]]] = {}
     for rule, tables in look_up.rules(entry):
         for table in tables:
-            for verb, wish in _wishes(look_up, rule, table, login):
-                wishes.setdefault(_key(table), {}).setdefault(verb, []).append(wish)
+            for verb, request in _requests(look_up, rule, table, login):
+                requests.setdefault(_key(table), {}).setdefault(verb, []).append(request)
     return Account(
         service=entry.service.text,
         login=login,
         grants=tuple(
             grant
             for key, table in look_up.tables.items()
-            if key in wishes
-            for grant in table_grants(look_up.document, entry.service.text, table, wishes[key])
+            if key in requests
+            for grant in table_grants(look_up.document, entry.service.text, table, requests[key])
         ),
         origin=Origin(look_up.document.file, entry.service.line),
         limits=tuple((name.text, value) for name, value in entry.limits),
@@ -256,7 +257,7 @@ def _account(look_up: _Lookup, entry: AccountEntry) -> Account:
     )
 
 
-def _wishes(
+def _requests(
     look_up: _Lookup, rule: Rule, table: sa.Table, login: str
 ) -> Iterator[tuple[str, RequestedGrant]]:
     """What one rule asks for on one table, verb by verb.
@@ -313,7 +314,8 @@ def _check_logins(
             document.mistake(line, f"{account.service!r} has the login {login!r}, which is protected")
         if not login or any(ord(c) < 32 or ord(c) == 127 for c in login) or login != login.strip():
             document.mistake(
-                line, f"{login!r} is no login: it is empty, or holds blanks at an end or control characters"
+                line,
+                f"{login!r} is not a login: it is empty, or it has blanks at an end or control characters",
             )
         if exceeded := [(most, engine) for most, engine in limits if engine.name_length(login) > most]:
             most, engine = exceeded[0]

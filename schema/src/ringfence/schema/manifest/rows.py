@@ -81,44 +81,44 @@ class RowsResolver:
     ) -> Condition | None:
         name = str(column.name)
         kind = portable(column.type, self._engines)
-        place = f"rows of {table.fullname!r}: {name}"
+        where = f"rows of {table.fullname!r}: {name}"
         if kind.type not in COMPARABLE:
             self._document.mistake(
-                entry.line, f"{place} is of type {kind.type}, by which rows cannot be told"
+                entry.line, f"{where} is of type {kind.type}, which cannot be used in rows"
             )
             return None
         if entry.kind == "null":
             if not column.nullable:
-                self._document.mistake(entry.line, f"{place} is never null, so no row would match")
+                self._document.mistake(entry.line, f"{where} is never NULL, so no row would match")
             return Condition(name, "null")
         if entry.kind == "bound":
-            return self._bound(name, kind.type, entry, place)
+            return self._bound(name, kind.type, entry, where)
         given = (login,) if entry.kind == "login" else entry.value if entry.kind == "in" else (entry.value,)
         constants = []
         for constant in given:
             try:
                 constants.append(_plain(CHECKS[kind.type](kind.params)(_strict(constant, kind.type))))
             except DataError as error:
-                self._document.mistake(entry.line, f"{place} cannot be {constant!r}: {error}")
+                self._document.mistake(entry.line, f"{where} cannot be {constant!r}: {error}")
                 return None
         once = tuple(dict.fromkeys(constants))
         return Condition(name, "equals", once[0]) if len(once) == 1 else Condition(name, "in", once)
 
-    def _bound(self, column: str, type_: str, entry: RowsEntry, place: str) -> Condition:
+    def _bound(self, column: str, type_: str, entry: RowsEntry, where: str) -> Condition:
         """Resolve a bound scope; where the manifest has no `scopes:`, its first use declares it."""
         name = entry.value
         if name not in self.names and self._declared:
             near = suggestion(name, self._declared)
-            self._document.mistake(entry.line, f"{place}: `scopes:` declares no {name!r}{near}")
+            self._document.mistake(entry.line, f"{where}: `scopes:` declares no {name!r}{near}")
         asked = "string" if type_ == "enum" else type_
         if asked not in BINDABLE:
-            self._document.mistake(entry.line, f"{place} is of type {type_}, which no session can bind")
+            self._document.mistake(entry.line, f"{where} is of type {type_}, which no session can bind")
         known = self.names.setdefault(
             name, BoundScope(name, asked, f"ringfence.{name}", origin=self._origin(entry.line))
         )
         if known.type != asked and not any({known.type, type_} <= alike for alike in _ALIKE):
             self._document.mistake(
-                entry.line, f"{place} is of type {type_}, and {name!r} of type {known.type} ({known.origin})"
+                entry.line, f"{where} is of type {type_}, and {name!r} of type {known.type} ({known.origin})"
             )
         return Condition(column, "bound", name)
 

@@ -42,8 +42,8 @@ def intersection(left: Scope, right: Scope, order: Iterable[str]) -> Scope:
     """
     if left is None or right is None:
         return left if right is None else right
-    places = {column: place for place, column in enumerate(order)}
-    parts = (_joined(one, other, places) for one, other in product(left, right))
+    positions = {column: position for position, column in enumerate(order)}
+    parts = (_joined(one, other, positions) for one, other in product(left, right))
     return _shortest(part for part in parts if part is not None)
 
 
@@ -82,15 +82,15 @@ def _implies(given: Condition, condition: Condition) -> bool:
     if given == condition:
         return True
     constants = _constants(given)
-    wanted = _constants(condition)
-    return constants is not None and wanted is not None and set(constants) <= set(wanted)
+    allowed = _constants(condition)
+    return constants is not None and allowed is not None and set(constants) <= set(allowed)
 
 
 def _constants(condition: Condition) -> tuple[object, ...] | None:
     return {"equals": (condition.value,), "in": condition.value}.get(condition.kind)
 
 
-def _joined(one: Conjunction, other: Conjunction, places: dict[str, int]) -> Conjunction | None:
+def _joined(one: Conjunction, other: Conjunction, positions: dict[str, int]) -> Conjunction | None:
     """Join two conjunctions, or give None where no row can meet both."""
     found: dict[str, Condition] = {}
     for condition in (*one, *other):
@@ -99,7 +99,7 @@ def _joined(one: Conjunction, other: Conjunction, places: dict[str, int]) -> Con
         if met is None:
             return None
         found[condition.column] = met
-    return tuple(sorted(found.values(), key=lambda condition: places[condition.column]))
+    return tuple(sorted(found.values(), key=lambda condition: positions[condition.column]))
 
 
 def _met(one: Condition, other: Condition) -> Condition | None:
@@ -109,10 +109,10 @@ def _met(one: Condition, other: Condition) -> Condition | None:
         return other
     if "bound" in (one.kind, other.kind):
         raise InexpressibleScope(f"{_described(one)} and {_described(other)}")
-    ours, theirs = _constants(one), _constants(other)
-    if ours is None or theirs is None:
+    left, right = _constants(one), _constants(other)
+    if left is None or right is None:
         return None
-    shared = tuple(constant for constant in ours if constant in theirs)
+    shared = tuple(constant for constant in left if constant in right)
     if not shared:
         return None
     return (
@@ -123,10 +123,10 @@ def _met(one: Condition, other: Condition) -> Condition | None:
 def _shortest(parts: Iterable[Conjunction]) -> tuple[Conjunction, ...]:
     """Remove duplicate alternatives and those that another alternative includes."""
     once = list(dict.fromkeys(parts))
-    return tuple(part for place, part in enumerate(once) if not any(_within(once, place, part)))
+    return tuple(part for position, part in enumerate(once) if not any(_including(once, position, part)))
 
 
-def _within(parts: list[Conjunction], place: int, part: Conjunction) -> Iterator[bool]:
-    for other_place, other in enumerate(parts):
-        if other_place != place and _holds(other, part):
-            yield other_place < place or not _holds(part, other)
+def _including(parts: list[Conjunction], position: int, part: Conjunction) -> Iterator[bool]:
+    for other_position, other in enumerate(parts):
+        if other_position != position and _holds(other, part):
+            yield other_position < position or not _holds(part, other)

@@ -136,7 +136,7 @@ def map_types(tables: Mapping[str, sa.Table], types: Mapping[str, str], report: 
                 f"types: {name!r} is no type that can be imported; write MODULE:CLASS", "types", name
             )
         elif mapped is None:
-            problem = f"types: {text!r} is no portable type{suggestion(text, MAPPABLE)}; the types are"
+            problem = f"types: {text!r} is not a portable type{suggestion(text, MAPPABLE)}; the types are"
             yield report(f"{problem} {', '.join(MAPPABLE)}", "types", name)
         else:
             known[cls] = name, mapped

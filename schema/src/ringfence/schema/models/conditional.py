@@ -125,12 +125,12 @@ def make_conditional(container: ops.OpContainer, metadata: Iterable[sa.MetaData]
 
 
 def _put(container: ops.OpContainer, conditions: Mapping[Key, tuple[str, ...]]) -> None:
-    for place, operation in enumerate(container.ops):
+    for position, operation in enumerate(container.ops):
         if isinstance(operation, ops.OpContainer):
             _put(operation, conditions)
         key = _key(getattr(operation, "inner", operation))
         if key is not None and key in conditions:
-            container.ops[place] = ConditionalOp(operation, conditions[key])
+            container.ops[position] = ConditionalOp(operation, conditions[key])
 
 
 def render_condition(item: Any, context: AutogenContext) -> str | Literal[False]:
@@ -165,12 +165,12 @@ def _key(operation: MigrateOperation) -> Key | None:
     return None
 
 
-def remove_empty_indexes(tables: Iterable[sa.Table], places: SourceLines) -> list[Mistake]:
+def remove_empty_indexes(tables: Iterable[sa.Table], source_lines: SourceLines) -> list[Mistake]:
     """Remove indexes without a column from the models: neither an engine nor SQLAlchemy can create one.
 
     Args:
         tables: of the models; they are changed.
-        places: finds the source lines of the models.
+        source_lines: finds the source lines of the models.
 
     Returns:
         A note for each such index, also for those that an earlier load removed.
@@ -182,5 +182,5 @@ def remove_empty_indexes(tables: Iterable[sa.Table], places: SourceLines) -> lis
             _passed_over.setdefault(table, []).append(str(index.name))
         for name in _passed_over.get(table, ()):
             message = f"{table.fullname}: the index {name!r} names no column, and is passed over"
-            notes.append(places.mistake(table, None, message))
+            notes.append(source_lines.mistake(table, None, message))
     return notes

@@ -127,7 +127,7 @@ _MOMENTS = frozenset({"now", "now_naive"})
 
 
 def _generator(
-    column: sa.Column[Any], name: str, portable: Portable, engines: Iterable[str], told: str
+    column: sa.Column[Any], name: str, portable: Portable, engines: Iterable[str], function: str
 ) -> str:
     """The generator that gives what the models' own programs store in the column; raises _UnknownError for none."""
     sample = generators.GENERATORS[name]()
@@ -144,7 +144,7 @@ def _generator(
         if name in _MOMENTS and portable.type == "datetime":
             name = "now" if portable.params.get("timezone") else "now_naive"
     if not name or not _fits(generators.GENERATORS[name](), portable):
-        raise _UnknownError(told)
+        raise _UnknownError(function)
     return name
 
 

@@ -88,12 +88,12 @@ def _length(type_: TypeEngine[Any], portable_type: str) -> int | None:
 
 def _bytes_of(type_: TypeEngine[Any], table: sa.Table, engine: str) -> int:
     """The maximum bytes per character, by the character set of the column, else by that of the table."""
-    said = getattr(type_, "charset", None) or (getattr(type_, "collation", None) or "").partition("_")[0]
-    if not said:
+    charset = getattr(type_, "charset", None) or (getattr(type_, "collation", None) or "").partition("_")[0]
+    if not charset:
         options = (_option(table, engine, name) for name in ("charset", "default_charset", "character_set"))
-        said = next((option for option in options if option), "")
-        said = said or str(_option(table, engine, "collate") or "").partition("_")[0]
-    return _BYTES.get(str(said).lower(), BYTES_PER_CHARACTER)
+        charset = next((option for option in options if option), "")
+        charset = charset or str(_option(table, engine, "collate") or "").partition("_")[0]
+    return _BYTES.get(str(charset).lower(), BYTES_PER_CHARACTER)
 
 
 def _option(item: Any, engine: str, name: str) -> Any:

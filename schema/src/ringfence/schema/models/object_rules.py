@@ -48,7 +48,7 @@ class ObjectRule:
         """
         word, colon, path = text.rpartition(":")
         if colon and word not in KINDS:
-            raise ValueError(f"{text!r}: {word!r} is no kind of object; it is one of {', '.join(KINDS)}")
+            raise ValueError(f"{text!r}: {word!r} is not a kind of object; it is one of {', '.join(KINDS)}")
         parts = path.split(".")
         if not all(part.strip() for part in parts) or len(parts) > _LONGEST:
             raise ValueError(

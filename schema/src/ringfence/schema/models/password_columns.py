@@ -32,7 +32,7 @@ def wrong_marks(key: str, table: sa.Table, engines: Sequence[str]) -> Iterator[t
         mark = column.info.get(_MARK, False)
         where = f'{key}.{column.name}: info={{"password": {mark!r}}}'
         if not isinstance(mark, bool):
-            yield column.name, f"{where} is no mark: write True, or leave it out"
+            yield column.name, f"{where} is not a mark: write True, or leave it out"
         elif mark and (wrong := _unfit(column, engines)):
             yield column.name, f"{where}, and {wrong}"
 
@@ -49,7 +49,7 @@ def _unfit(column: sa.Column[object], engines: Sequence[str]) -> str | None:
     if kind.problems:
         return None  # which check_grants reports where the column is granted
     if kind.type not in ("string", "text") or kind.params.get("fixed"):
-        return f"{column.type!r} keeps no hash of one as it is: use String(255)"
+        return f"{column.type!r} cannot store a hash unchanged: use String(255)"
     length = kind.params.get("length")
     if length is not None and length < HASH_LENGTH:
         return f"a hash has {HASH_LENGTH} characters or more, where the column has {length}: use String(255)"

@@ -75,8 +75,8 @@ def _merge(params: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def _timezone(forms: Sequence[Form]) -> bool:
     """Whether a datetime has a zone: where at least one engine's form says so, and none denies it."""
-    said = [form.params["timezone"] for form in forms if "timezone" in form.params]
-    return bool(said) and all(said)
+    zones = [form.params["timezone"] for form in forms if "timezone" in form.params]
+    return bool(zones) and all(zones)
 
 
 def _texts(forms: Sequence[Form]) -> tuple[str, dict[str, Any], dict[str, str]]:

@@ -173,7 +173,7 @@ KINDS: tuple[Kind, ...] = (
         (mysql.SET,),
         "set",
         lambda t: {"values": list(t.values)},
-        ((MYSQL_FAMILY, _unless(lambda t: all(t.values), "has an empty label, which is no label: name it")),),
+        ((MYSQL_FAMILY, _unless(lambda t: all(t.values), "has an empty label: name it")),),
         available=(MYSQL_FAMILY, "use JSON, or a table of its own"),
     ),
     Kind((sa.Text,), "text", limits={sa.Text: 65_535}),

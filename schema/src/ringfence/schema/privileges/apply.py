@@ -102,7 +102,7 @@ def apply(
             if tried == tries:
                 raise JobFailed(f"{failed}{_in_the_way(backend)}") from cause
         seconds = pause(tried)
-        say(f"a lock was not free (try {tried} of {tries}); letting others pass for {seconds:.1f} s")
+        say(f"a lock was not free (try {tried} of {tries}); trying again in {seconds:.1f} s")
         time.sleep(seconds)
         tried += 1
 
@@ -113,7 +113,7 @@ def _seen(plan: Plan) -> None:
 
 def _in_the_way(backend: Backend) -> str:
     with backend.engine().connect() as connection:
-        return "".join(f"\n  in the way: {one}" for one in backend.sessions.long_transactions(connection))
+        return "".join(f"\n  blocked by: {one}" for one in backend.sessions.long_transactions(connection))
 
 
 def _apply(
@@ -145,7 +145,7 @@ def _apply(
             losses=list(map(str, plan.losses)),
             adoption=plan.adoption,
         )
-        told = {
+        logins_by_step = {
             "create": applied.created,
             "password": applied.passwords,
             "lock": applied.locked,
@@ -158,8 +158,8 @@ def _apply(
         run = StatementRunner(connection, applied, journal, len(plan.steps))
         for step in plan.steps:
             run.send(step.statement)
-            if step.login is not None and step.kind in told:
-                told[step.kind].append(step.login)
+            if step.login is not None and step.kind in logins_by_step:
+                logins_by_step[step.kind].append(step.login)
         connection.commit()
         if journal is not None:
             journal.end()
@@ -169,7 +169,7 @@ def _apply(
         wrong, unproven = backend.nodes.compare_accounts(connection, accounts, sorted(logins), schemas)
         applied.warnings += unproven
     if wrong:
-        raise JobFailed("the nodes do not agree on what the accounts hold:\n  " + "\n  ".join(wrong))
+        raise JobFailed("the nodes do not agree on the privileges of the accounts:\n  " + "\n  ".join(wrong))
     if applied.statements:
         say(f"{counted(len(applied.statements), 'statement')} made the accounts agree with the manifest")
     return applied
@@ -182,7 +182,7 @@ def _refuse(backend: Backend, plan: Plan) -> None:
             f"{backend.settings} has no table {releases.account.name}: bring it to head first, with `ringfence migrate`"
         )
     if plan.obstacles:
-        raise JobFailed("no account was touched:\n  " + "\n  ".join(plan.obstacles))
+        raise JobFailed("no account was changed:\n  " + "\n  ".join(plan.obstacles))
 
 
 class StatementRunner:
@@ -216,7 +216,7 @@ class StatementRunner:
                 self.journal.fail(why)
                 stands = f"the {counted(done, 'before it is', 'before it are')} done; the next run goes on from here"
             else:
-                stands = "all that came before it was taken back; run it again when it is mended"
+                stands = "everything before it was rolled back; run it again when the cause is removed"
             message = f"statement {done + 1} of {self.steps} failed: {why}\n  {statement}\n  {stands}"
             if statement.secret:
                 raise JobFailed(message) from None

@@ -48,15 +48,18 @@ class RemainingConnections:
         number = counted(sum(one.count for one in self.opened), "connection")
         keeps = f"keep until they end {listed(self.keeps)}"
         if self.leaves:
-            does = "go on after it is locked or dropped" + (f", and {keeps}" if self.keeps else "")
-            says = f"{self.login} is no longer declared, and has {number} open"
+            does = "continue after it is locked or dropped" + (f", and {keeps}" if self.keeps else "")
+            state = f"{self.login} is no longer declared, and has {number} open"
         else:
-            does, says = f"{keeps}, which is taken from it", f"{self.login} has {number} open"
-        return f"{says} ({listed(map(str, self.opened))}): they {does}. {self.resolution}"
+            does, state = f"{keeps}, which is revoked", f"{self.login} has {number} open"
+        return f"{state} ({listed(map(str, self.opened))}): they {does}. {self.resolution}"
 
 
 def find_open_connections(
-    accounts: Accounts, connection: sa.Connection, keeps: Mapping[str, Collection[str]], leave: Iterable[str]
+    accounts: Accounts,
+    connection: sa.Connection,
+    keeps: Mapping[str, Collection[str]],
+    removed: Iterable[str],
 ) -> Iterator[RemainingConnections]:
     """Find the open connections of logins that are no longer declared, or lose a right that connections keep.
 
@@ -64,13 +67,13 @@ def find_open_connections(
         accounts: the server's accounts.
         connection: the admin's.
         keeps: login -> the revoked rights that its open connections keep.
-        leave: the logins that are no longer declared.
+        removed: the logins that are no longer declared.
 
     Yields:
         The connections of one login, in the order of the logins.
     """
-    leave = set(leave)
-    logins = sorted({*keeps, *leave})
+    removed = set(removed)
+    logins = sorted({*keeps, *removed})
     found: dict[str, list[OpenConnections]] = {}
     for one in accounts.connections.open(connection, logins) if logins else ():
         found.setdefault(one.login, []).append(one)
@@ -79,7 +82,7 @@ def find_open_connections(
             ends = accounts.connections.how_to_end(connection, login)
             resolution = f"Once it is applied, restart the service, or end them: {ends}"
             kept = tuple(dict.fromkeys(keeps.get(login, ())))
-            yield RemainingConnections(login, tuple(found[login]), kept, login in leave, resolution)
+            yield RemainingConnections(login, tuple(found[login]), kept, login in removed, resolution)
 
 
 def rights_kept(
@@ -102,8 +105,8 @@ def rights_kept(
         The rights, by login.
     """
     lost = set(change.revoke)
-    for there, logins in accounts.hosts.at_current(connection) if moved else ():
-        lost |= there.privileges.held(connection, sorted(moved & set(logins)), ())
+    for current, logins in accounts.hosts.at_current(connection) if moved else ():
+        lost |= current.privileges.held(connection, sorted(moved & set(logins)), ())
     found: KeptRights = {}
     for bundle in bundles(p for p in lost if accounts.privileges.survives_revoke(p)):
         verbs = ", ".join(verb.upper() for verb, _ in bundle.verbs)

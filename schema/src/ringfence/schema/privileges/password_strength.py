@@ -106,7 +106,7 @@ def refuse_weak(
             else ""
         )
         raise WeakPasswords(
-            f"no account was touched, for these passwords protect nothing; `ringfence secrets generate DIR` makes"
+            f"no account was changed, for these passwords protect nothing; `ringfence secrets generate DIR` makes"
             f" better ones{legal}:\n  " + "\n  ".join(found)
         )
 
@@ -115,9 +115,9 @@ def _see_legal(deployment: Deployment, environment: str | None) -> None:
     if environment is not None and environment in deployment.allow_weak:
         return
     where = ", ".join(deployment.allow_weak)
-    told = f"{ENVIRONMENT} is {environment!r}" if environment else f"{ENVIRONMENT} is not set"
+    reasons = f"{ENVIRONMENT} is {environment!r}" if environment else f"{ENVIRONMENT} is not set"
     allowed = f"allows it in {where} alone" if where else 'allows it nowhere (`allow_weak = ["development"]`)'
-    raise BadSettings(f"--allow-weak is not legal here: {told}, and ringfence.toml {allowed}")
+    raise BadSettings(f"--allow-weak is not allowed here: {reasons}, and ringfence.toml {allowed}")
 
 
 def weaknesses(deployment: Deployment, passwords: Mapping[str, Secret], admin: str | None) -> list[str]:
@@ -137,14 +137,14 @@ def weaknesses(deployment: Deployment, passwords: Mapping[str, Secret], admin: s
     for account in accounts:
         password = passwords[account.login].reveal()
         owner = first.setdefault(password, account)
-        told = list(_weak(password, (account.login, account.service, deployment.name)))
+        reasons = list(_weak(password, (account.login, account.service, deployment.name)))
         if admin and _same(password, admin):
-            told.append("is the admin's own")
+            reasons.append("is the admin's own")
         if owner is not account:
-            told.append(f"is that of {owner.service} too")
-        if told:
+            reasons.append(f"is that of {owner.service} too")
+        if reasons:
             found.append(
-                f"{account.variable} {', and '.join(told)} (account {account.service}, {account.origin})"
+                f"{account.variable} {', and '.join(reasons)} (account {account.service}, {account.origin})"
             )
     return found
 
@@ -160,7 +160,7 @@ def _weak(password: str, names: Sequence[str]) -> Iterator[str]:
     if len(set(password)) < _RARE or _runs(password):
         yield "repeats or counts a few characters"
     elif _is_words(password, names):
-        yield "is a placeholder, or made of names that everybody knows"
+        yield "is a placeholder, or made of well-known names"
 
 
 def _same(password: str, admin: str) -> bool:

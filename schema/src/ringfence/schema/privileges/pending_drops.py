@@ -57,16 +57,16 @@ def pending_drops(connection: sa.Connection, backend: Backend, deployment: Deplo
             if table is None and named is None:
                 whole[key] = script.revision
             elif table is not None and named:
-                place = (table.schema, str(table.name))
-                gone = set(named) - {str(column.name) for column in table.columns}
-                columns.setdefault(place, {}).update(dict.fromkeys(sorted(gone), script.revision))
-    there = (
+                table_name = (table.schema, str(table.name))
+                dropped = set(named) - {str(column.name) for column in table.columns}
+                columns.setdefault(table_name, {}).update(dict.fromkeys(sorted(dropped), script.revision))
+    existing = (
         {(schema, table) for schema, table, _ in modelled_columns(deployment, backend, connection)}
         if whole
         else set()
     )
-    tables = {place: whole[key] for place in there if (key := key_of(*place)) in whole}
-    return PendingDrops({place: gone for place, gone in columns.items() if gone}, tables)
+    tables = {table_name: whole[key] for table_name in existing if (key := key_of(*table_name)) in whole}
+    return PendingDrops({table_name: dropped for table_name, dropped in columns.items() if dropped}, tables)
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,15 @@ class RetainedPrivileges:
     def columns(self) -> dict[_Place, Mapping[str, str]]:
         """Return (schema, table) -> column -> the revision that retires it, with the default schema filled in."""
         return {
-            (schema or self.default, table): gone for (schema, table), gone in self.pending.columns.items()
+            (schema or self.default, table): dropped
+            for (schema, table), dropped in self.pending.columns.items()
         }
 
     def tables(self) -> dict[_Place, str]:
         """Return (schema, table) -> the revision that retires it, with the default schema filled in."""
         return {
-            (schema or self.default, table): gone for (schema, table), gone in self.pending.tables.items()
+            (schema or self.default, table): dropped
+            for (schema, table), dropped in self.pending.tables.items()
         }
 
     def ends(self, rights: Iterable[Privilege]) -> Iterator[tuple[Privilege, str]]:
@@ -104,8 +106,8 @@ class RetainedPrivileges:
         columns, tables = self.columns(), self.tables()
         for p in sorted(rights):
             table = self.table(p)
-            gone = columns.get(table, {})
-            revision = tables.get(table) or gone.get(p.column) or next(iter(gone.values()), "")
+            dropped = columns.get(table, {})
+            revision = tables.get(table) or dropped.get(p.column) or next(iter(dropped.values()), "")
             if p.kind == "table" and revision:
                 yield p, revision
 
@@ -113,8 +115,8 @@ class RetainedPrivileges:
 def adjust_for_column_drops(
     wanted: Iterable[Privilege],
     held: Iterable[Privilege],
-    there: Iterable[tuple[str | None, str, str]],
-    staying: RetainedPrivileges,
+    existing: Iterable[tuple[str | None, str, str]],
+    retained: RetainedPrivileges,
 ) -> set[Privilege]:
     """Adjust the declared privileges on tables that lose columns, for the time in which old and new services run.
 
@@ -124,35 +126,35 @@ def adjust_for_column_drops(
     Args:
         wanted: the privileges that the manifest gives.
         held: the privileges in the server's catalogs.
-        there: (schema, table, column) of the database.
-        staying: the retired tables and columns, and how they are reached.
+        existing: (schema, table, column) of the database.
+        retained: the retired tables and columns, and how they are reached.
 
     Returns:
         The adjusted privileges, with those on retired columns that accounts hold and keep.
     """
-    gone, views = staying.columns(), staying.views
-    stays: dict[_Place, list[str]] = {}
-    for schema, table, column in there:
-        place = (schema or staying.default, table)
-        if place in gone and column not in gone[place]:
-            stays.setdefault(place, []).append(column)
+    dropped, views = retained.columns(), retained.views
+    remaining: dict[_Place, list[str]] = {}
+    for schema, table, column in existing:
+        table_name = (schema or retained.default, table)
+        if table_name in dropped and column not in dropped[table_name]:
+            remaining.setdefault(table_name, []).append(column)
     have: set[Privilege] = set(held)
     found: set[Privilege] = set()
     for p in wanted:
         whole = p.kind == "table" and not p.column and p.verb in _BY_COLUMN
-        if whole and p not in have and (p.schema, p.name) in gone:
-            found |= {replace(p, column=column) for column in stays.get((p.schema, p.name), ())}
+        if whole and p not in have and (p.schema, p.name) in dropped:
+            found |= {replace(p, column=column) for column in remaining.get((p.schema, p.name), ())}
         else:
             found.add(p)
     things = {(p.login, p.schema, p.name) for p in found}
-    verbs = {(p.login, *staying.table(p), p.verb) for p in found}
+    verbs = {(p.login, *retained.table(p), p.verb) for p in found}
     asked = {(p.schema, p.name) for p in found}
 
     def stays_until(p: Privilege) -> bool:
-        table = staying.table(p)
+        table = retained.table(p)
         if (p.schema, p.name) in views and (p.schema, p.name) not in asked:
             return (p.login, *table, p.verb) in verbs
-        column = p.verb in _BY_COLUMN and p.column in gone.get(table, ())
+        column = p.verb in _BY_COLUMN and p.column in dropped.get(table, ())
         return column and (p.login, p.schema, p.name) in things
 
     return found | {p for p in have if p.kind == "table" and stays_until(p)}
@@ -163,7 +165,7 @@ def kept_on_dropped_tables(
     accounts: Accounts,
     deployment: Deployment,
     held: Collection[Privilege],
-    staying: RetainedPrivileges,
+    retained: RetainedPrivileges,
 ) -> set[Privilege]:
     """Find the privileges that accounts keep on tables that are retired whole.
 
@@ -172,23 +174,23 @@ def kept_on_dropped_tables(
         accounts: the engine's accounts, which know what a privilege on a table implies (on a sequence, on a schema).
         deployment: an account that it no longer declares keeps nothing.
         held: the privileges in the server's catalogs.
-        staying: the retired tables, and how they are reached.
+        retained: the retired tables, and how they are reached.
 
     Returns:
         The held privileges on those tables, and the held ones that these imply.
     """
-    tables = staying.tables()
+    tables = retained.tables()
     declared = {account.login: account for account in deployment.accounts.values()}
     kept = {
         p
         for p in held
-        if p.kind == "table" and p.verb in _VERBS and p.login in declared and staying.table(p) in tables
+        if p.kind == "table" and p.verb in _VERBS and p.login in declared and retained.table(p) in tables
     }
     # `declared_privileges` derives implied privileges from a manifest: so the accounts get their former grants back.
     still: dict[str, Account] = {}
     for login in {p.login for p in kept}:
         account = declared[login]
-        lines = {(p.verb, *staying.table(p)) for p in kept if p.login == login}
+        lines = {(p.verb, *retained.table(p)) for p in kept if p.login == login}
         grants = tuple(
             Grant(verb, schema, name, None, account.origin) for verb, schema, name in sorted(lines)
         )
@@ -199,22 +201,22 @@ def kept_on_dropped_tables(
     return kept | {p for p in implied & set(held) if p.kind != "table"}
 
 
-def kept_rights(kept: Iterable[tuple[Privilege, str]], staying: RetainedPrivileges) -> list[str]:
+def kept_rights(kept: Iterable[tuple[Privilege, str]], retained: RetainedPrivileges) -> list[str]:
     """Describe the kept privileges in one line for each account, table and revision.
 
     Args:
         kept: each privilege with the revision that ends it, as `Staying.ends` yields them.
-        staying: the retired tables and columns, and how they are reached.
+        retained: the retired tables and columns, and how they are reached.
     """
     lines: dict[tuple[str, _Place, str], dict[str, set[str]]] = {}
     for p, revision in kept:
-        lines.setdefault((p.login, staying.table(p), revision), {}).setdefault(p.verb, set()).add(p.column)
+        lines.setdefault((p.login, retained.table(p), revision), {}).setdefault(p.verb, set()).add(p.column)
     found = []
     for (login, (schema, table), revision), verbs in lines.items():
-        said = [
+        listed = [
             verb if "" in columns else f"{verb} ({', '.join(sorted(columns))})"
             for verb, columns in verbs.items()
         ]
-        name = table if schema == staying.default else f"{schema}.{table}"
-        found.append(f"{login} keeps {', '.join(said)} on {name} until {revision} retires it")
+        name = table if schema == retained.default else f"{schema}.{table}"
+        found.append(f"{login} keeps {', '.join(listed)} on {name} until {revision} retires it")
     return found

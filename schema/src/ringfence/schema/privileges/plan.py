@@ -56,18 +56,25 @@ class Row:
     kind: str = "privilege"
 
     @classmethod
-    def of(cls, change: Change, do: str = "") -> "Row":
+    def of(cls, change: Change, action: str = "") -> "Row":
         """Make the row for the change of a statement.
 
         Args:
             change: the present and the declared state.
-            do: the word for what is done; if empty, created, changed or removed, as the states imply.
+            action: the word for what is done; if empty, created, changed or removed, as the states imply.
         """
         done = {(True, False): "created", (False, True): "removed"}.get(
             (change.current == "-", change.declared == "-"), "changed"
         )
         return cls(
-            change.login, change.on, "", change.current, change.declared, do or done, change.by, change.kind
+            change.login,
+            change.on,
+            "",
+            change.current,
+            change.declared,
+            action or done,
+            change.by,
+            change.kind,
         )
 
 
@@ -192,10 +199,10 @@ class Plan:
     def _row(self, key: Key, held: list[str], wanted: list[str]) -> Row:
         login, kind, schema, name, verb = key
         change = (bool(set(wanted) - set(held)), bool(set(held) - set(wanted)))
-        do = {(True, True): "changed", (True, False): "granted", (False, True): "revoked"}.get(change, "")
+        action = {(True, True): "changed", (True, False): "granted", (False, True): "revoked"}.get(change, "")
         on = f"{kind} {'.'.join(filter(None, (schema, name)))}".strip()
         origin = self.origins.get((login, schema, name, verb), "implied" if wanted else "")
-        return Row(login, on, verb, _listed(held), _listed(wanted), do, origin)
+        return Row(login, on, verb, _listed(held), _listed(wanted), action, origin)
 
     def as_dict(self) -> dict[str, object]:
         """Return the plan as a dictionary for a JSON document."""
@@ -347,15 +354,15 @@ class _Planner:
         ]
         schemas = {p.schema for p in plan.declared if p.schema}
         default = next(iter(schemas - {g.schema for a in declared for g in a.grants}), "")
-        going = NO_PENDING_DROPS if ahead else pending_drops(connection, backend, deployment)
+        pending = NO_PENDING_DROPS if ahead else pending_drops(connection, backend, deployment)
         # On some engines a grant on a table outlives the table: so look in the schemas of retired tables too.
-        also = {schema or default for schema, _ in going.tables}
+        also = {schema or default for schema, _ in pending.tables}
         also |= releases.schemas_retired(connection) if releases.retired.name in tables else set()
         plan.held = accounts.privileges.held(connection, managed, schemas | also)
         plan.notes = accounts.inspection.definer_objects(connection, managed)
-        fence = accounts.row_security.compare(connection, deployment, managed, going)
-        if going:
-            self._keep(backend, RetainedPrivileges(going, default, fence.views))
+        row_security = accounts.row_security.compare(connection, deployment, managed, pending)
+        if pending:
+            self._keep(backend, RetainedPrivileges(pending, default, row_security.views))
         plan.change = difference(plan.declared, plan.held)
         if plan.adopted:
             plan.adoption = adoption(
@@ -373,16 +380,16 @@ class _Planner:
         for account in declared:
             plan.steps += self._account(account)
         plan.steps += self._limits(declared)
-        plan.warnings += fence.warnings
-        plan.steps += steps_for("row-security", fence.before, _ROW_SECURITY)
+        plan.warnings += row_security.warnings
+        plan.steps += steps_for("row-security", row_security.before, _ROW_SECURITY)
         plan.steps += self._privileges(plan.change)
-        plan.steps += steps_for("row-security", fence.after, _ROW_SECURITY)
+        plan.steps += steps_for("row-security", row_security.after, _ROW_SECURITY)
         plan.steps += self._repairs(after=True)
         moved, tied = accounts.hosts.drop_former(connection, self._managed)
         for login, statement in moved:
             plan.steps += steps_for("drop-old-host", [statement], replace(_MOVED, login=login), login)
-        plan.steps += self._removals(leave := sorted(set(self._managed) - logins), prune=prune)
-        self._open_connections(leave, {login for login, _ in moved})
+        plan.steps += self._removals(removed := sorted(set(self._managed) - logins), prune=prune)
+        self._open_connections(removed, {login for login, _ in moved})
         plan.obstacles += [
             *refusals(declared, self._existing, self._managed, adopt=adopt),
             *plan.missing,
@@ -395,7 +402,7 @@ class _Planner:
             ),
             *accounts.inspection.owned_objects(connection, logins),
             *accounts.privileges.unrevocable(connection, plan.change),
-            *fence.obstacles,
+            *row_security.obstacles,
             *(str(one) for one in plan.exposures if one.repair is None and one.refuses),
         ]
 
@@ -405,29 +412,29 @@ class _Planner:
             if one.repair is not None and one.after == after:
                 yield Step("close", one.login, one.repair, (exposure_row(one),))
 
-    def _keep(self, backend: Backend, staying: RetainedPrivileges) -> None:
+    def _keep(self, backend: Backend, retained: RetainedPrivileges) -> None:
         """Keep held privileges on tables and columns that a pending contract revision retires."""
         plan, connection = self.plan, self._connection
         given = plan.declared
         plan.declared = adjust_for_column_drops(
-            given, plan.held, modelled_columns(self._deployment, backend, connection), staying
+            given, plan.held, modelled_columns(self._deployment, backend, connection), retained
         )
         plan.declared |= kept_on_dropped_tables(
-            connection, self._accounts, self._deployment, plan.held, staying
+            connection, self._accounts, self._deployment, plan.held, retained
         )
-        kept = list(staying.ends(plan.declared & plan.held - given))
-        plan.kept = kept_rights(kept, staying)
+        kept = list(retained.ends(plan.declared & plan.held - given))
+        plan.kept = kept_rights(kept, retained)
         for right, revision in kept:
-            place = (right.login, right.schema, right.name, right.verb)
-            plan.origins[place] = f"kept until {revision}"
+            key = (right.login, right.schema, right.name, right.verb)
+            plan.origins[key] = f"kept until {revision}"
 
     def _origins(self, declared: Iterable[Account], default: str) -> None:
         for account in declared:
             routed = relations((self._engine,), account, self._deployment.tables)
             for grant in account.grants:
                 relation = routed.get((grant.key, grant.verb), {}).get(self._engine, grant.table)
-                place = (account.login, grant.schema or default, relation, grant.verb)
-                self.plan.origins[place] = grant.by
+                key = (account.login, grant.schema or default, relation, grant.verb)
+                self.plan.origins[key] = grant.by
 
     def _record(self, row: Row, service: str | None, state: str) -> Step:
         """Return the step that records an account: a new row with its service, or the state of a known one."""
@@ -446,23 +453,23 @@ class _Planner:
     def _account(self, account: Account) -> Iterator[Step]:
         """Yield the steps that record, create or unlock the account and set its password."""
         login, origin = account.login, str(account.origin)
-        there: Login | None = self._existing.get(login)
-        held, do = LOCKED, "unlocked"
-        if there is None:
-            held, do = "-", "created"
+        existing: Login | None = self._existing.get(login)
+        held, action = LOCKED, "unlocked"
+        if existing is None:
+            held, action = "-", "created"
         elif login not in self._managed:
-            held, do = "not of this database", "adopted"
-        row = Row.of(Change("account", held, ACTIVE, login, origin), do)
+            held, action = "not of this database", "adopted"
+        row = Row.of(Change("account", held, ACTIVE, login, origin), action)
         # Recorded before it is created, so that a job that ends between the two still knows it as its own.
         if login not in self._managed:
             yield self._record(row, account.service, ACTIVE)
         elif self._managed[login] != ACTIVE:
             yield self._record(row, None, ACTIVE)
         password = None if self._passwords is None else self._passwords[login]
-        if there is None:
+        if existing is None:
             yield Step("create", login, self._accounts.roles.create(login, password), (row,))
             return
-        if not there.enabled:
+        if not existing.enabled:
             yield Step("unlock", login, self._accounts.roles.enable(login, enabled=True), (row,))
         if password is not None and login in self._stale:
             changed = Row.of(Change("password", "another", "the one given", login, origin))
@@ -500,8 +507,8 @@ class _Planner:
         """
         ties = self._accounts.roles.drop_obstacles(self._connection, logins) if logins and prune else {}
         for login in logins:
-            there = self._existing.get(login)
-            if there is not None and (there.enabled or self._managed[login] != LOCKED):
+            existing = self._existing.get(login)
+            if existing is not None and (existing.enabled or self._managed[login] != LOCKED):
                 row = Row.of(Change("account", ACTIVE, LOCKED, login), "locked")
                 yield Step("lock", login, self._accounts.roles.enable(login, enabled=False), (row,))
                 yield self._record(row, None, LOCKED)
@@ -511,7 +518,7 @@ class _Planner:
                 self.plan.warnings.append(f"{login} stays, locked: it {'; it '.join(ties[login])}")
                 continue
             row = Row.of(Change("account", LOCKED, "-", login), "dropped")
-            if there is not None:
+            if existing is not None:
                 yield Step("drop", login, self._accounts.roles.drop(login), (row,))
             table = releases.account.name
             sql = f"DELETE FROM {table} WHERE login = %s"  # noqa: S608 - only the name of our own table is put in
@@ -519,11 +526,11 @@ class _Planner:
             for statement in self._accounts.hosts.forget(self._connection, login):
                 yield Step("record", login, statement, (row,))
 
-    def _open_connections(self, leave: list[str], moved: set[str]) -> None:
+    def _open_connections(self, removed: list[str], moved: set[str]) -> None:
         """Report open connections that keep a right after it is revoked."""
         plan = self.plan
         keeps = rights_kept(self._accounts, self._connection, plan.change, plan.exposures, moved)
-        plan.open_connections = list(find_open_connections(self._accounts, self._connection, keeps, leave))
+        plan.open_connections = list(find_open_connections(self._accounts, self._connection, keeps, removed))
         plan.warnings += map(str, plan.open_connections)
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
@@ -543,15 +550,15 @@ class _Planner:
 
     def _missing(self, backend: Backend) -> list[str]:
         """Find grants on tables and columns that the database lacks, because the models are ahead of the migrations."""
-        there = modelled_columns(self._deployment, backend, self._connection)
-        tables = {(schema, table) for schema, table, _ in there}
+        existing = modelled_columns(self._deployment, backend, self._connection)
+        tables = {(schema, table) for schema, table, _ in existing}
         wrong = []
         for account in self._deployment.accounts.values():
             for grant in account.grants:
                 if (grant.schema, grant.table) not in tables:
                     wrong.append(f"{grant.origin}: the database has no table {grant.key}; {MISSING}")
                     continue
-                lacking = [c for c in grant.columns or () if (grant.schema, grant.table, c) not in there]
+                lacking = [c for c in grant.columns or () if (grant.schema, grant.table, c) not in existing]
                 if lacking:
                     wrong.append(
                         f"{grant.origin}: the table {grant.key} has no column {', '.join(lacking)} in the database;"

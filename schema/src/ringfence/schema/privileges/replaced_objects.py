@@ -52,14 +52,14 @@ class ReplacedObject:
 
     def __str__(self) -> str:
         if self.missing:
-            return f"{self.name} is not there any more: it was dropped by hand since the last job"
-        return f"{self.name} is not as the last job left it: it was replaced or altered by hand since"
+            return f"{self.name} no longer exists: it was dropped by hand since the last job"
+        return f"{self.name} differs from what the last job recorded: it was replaced or altered by hand since then"
 
     @property
     def resolution(self) -> str:
         """How to resolve it."""
         return (
-            "make it again as it was; where the change is meant, write a revision that makes it so, with"
+            "create it again as it was; where the change is intended, write a revision that makes it, with"
             " `op.execute`"
         )
 
@@ -109,11 +109,11 @@ def unresolved_replacements(connection: sa.Connection, backend: Backend, pending
     found = replaced_since_last_job(connection, backend)
     if not found:
         return []
-    said = "\n".join(_texts(pending.scripts, pending.revisions, connection.dialect.name))
+    statements = "\n".join(_texts(pending.scripts, pending.revisions, connection.dialect.name))
     return [
         f"{one}; {one.resolution}"
         for one in found
-        if not re.search(rf"(?<!\w){re.escape(_plain(one.name))}(?!\w)", said, re.IGNORECASE)
+        if not re.search(rf"(?<!\w){re.escape(_plain(one.name))}(?!\w)", statements, re.IGNORECASE)
     ]
 
 
@@ -282,9 +282,9 @@ def _beside_models(backend: Backend, deployment: Deployment) -> list[Exposure]:
         Exposure(
             each.name.kind,
             None,
-            f"{each.name} is not there, and the models make it"
+            f"{each.name} does not exist, and the models define it"
             if each.missing
-            else f"{each.name} is not as the models make it: {str(each).partition(': ')[2]}",
+            else f"{each.name} differs from the models: {str(each).partition(': ')[2]}",
             resolution=_RESOLUTION,
             refuses=True,
             finding="missing" if each.missing else "excess",

@@ -117,7 +117,7 @@ def apply_access(
     found = undisturbed(read)
     errors = found.errors or [str(one) for one in replaced_objects(backend, deployment)]
     if errors:
-        raise JobFailed("no account was touched:\n  " + "\n  ".join(errors))
+        raise JobFailed("no account was changed:\n  " + "\n  ".join(errors))
     secrets = {}
     if backend.accounts is not None:
         secrets = passwords.from_environment(

@@ -32,17 +32,18 @@ def blocking_logins(
         Each reason with how to resolve it: a declared login that is not managed or too privileged, with its line of
         the manifest; an exposure that the admin cannot remove.
     """
-    accounts, ours = backend.accounts, set[str]()
+    accounts, managed = backend.accounts, set[str]()
     if accounts is None:
         return []
     declared = list(deployment.accounts.values())
     if sa.inspect(connection).has_table(releases.account.name):
-        accounts, ours = accounts.hosts.at_declared(connection, declared), set(releases.accounts(connection))
+        accounts = accounts.hosts.at_declared(connection, declared)
+        managed = set(releases.accounts(connection))
     existing = accounts.roles.existing(connection, {account.login for account in declared})
-    found = list(refusals(declared, existing, ours, adopt=adopt))
-    managed = [login for login in existing if login in ours or adopt]
+    found = list(refusals(declared, existing, managed, adopt=adopt))
+    changed = [login for login in existing if login in managed or adopt]
     exposed = accounts.hosts.at_declared(connection, declared).inspection.exposures(
-        connection, deployment, managed
+        connection, deployment, changed
     )
     return found + [
         str(one)
@@ -66,13 +67,13 @@ def refusals(
         A reason, with the line of the manifest and how to resolve it.
     """
     for account in declared:
-        there = existing.get(account.login)
-        if there is None:
+        present = existing.get(account.login)
+        if present is None:
             continue
-        ours_too = account.login in managed
-        if strong := there.unfit or (None if ours_too else there.excess_attribute):
+        is_managed = account.login in managed
+        if strong := present.unfit or (None if is_managed else present.excess_attribute):
             yield f"{account.origin}: the login {account.login!r} {strong}; choose another"
-        elif not ours_too and not adopt:
+        elif not is_managed and not adopt:
             yield (
                 f"{account.origin}: the login {account.login!r} exists on the server and was not made for this"
                 " database; choose another, drop it, or take it over with --adopt"

@@ -179,7 +179,7 @@ def _unseen_targets(
                 grant.origin,
                 f"{account.service!r} has {grant.verb} on {', '.join(names)} of {grant.key!r}, which points to"
                 f" {target!r}, and may not read that table: it learns from an error alone whether a key exists",
-                "give it select on the key there, unless it is told its keys",
+                "give it select on the key there, unless it gets the keys in another way",
             )
 
 
@@ -226,7 +226,7 @@ def _wide_writes(
         WARNING,
         grant.origin,
         f"{account.service!r} has {grant.verb} on the rows of {grant.key!r} with {to_text(grant.declared_scope)},"
-        f" and sees those with {to_text(seen.scope)}: it reaches no more than it sees",
+        f" and sees those with {to_text(seen.scope)}: it affects only rows that it sees",
         "give select the same rows, or name the narrower ones for both",
     )
 
@@ -277,8 +277,8 @@ def _scopes_without_index(account: Account, grant: Grant, table: sa.Table) -> It
                 "scope-without-index",
                 WARNING,
                 grant.origin,
-                f"no index of {grant.key!r} begins with {' or '.join(names)}, by which {account.service!r} is kept to"
-                " its rows: every statement reads the whole table",
+                f"no index of {grant.key!r} begins with {' or '.join(names)}, by which {account.service!r} is limited"
+                " to its rows: every statement reads the whole table",
                 f"index {names[0]} in the models",
             )
 
@@ -337,7 +337,7 @@ def plain_passwords(account: Account, grant: Grant, table: sa.Table) -> Iterator
                 "plain-password",
                 NOTE,
                 grant.origin,
-                f"{account.service!r} has {grant.verb} on {grant.key}.{column.name}, which is no password to PyDAL:"
+                f"{account.service!r} has {grant.verb} on {grant.key}.{column.name}, which is not marked as a password:"
                 " what a form or py4web's Auth is given is stored as it is",
                 'mark it info={"password": True}, or {"password": False} where the program stores a hash itself',
             )
@@ -352,7 +352,7 @@ def notes(deployment: Deployment) -> Iterator[Finding]:
             note.file,
             note.line or 1,
             note.message,
-            "nothing need be done where that is meant",
+            "where that is intended, nothing needs to be done",
         )
 
 

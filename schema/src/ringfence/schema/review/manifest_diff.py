@@ -91,13 +91,13 @@ def _revision(deployment: Deployment, revision: str) -> str:
             [Mistake(revision, None, f"is no file, and git cannot be run: {error}")]
         ) from error
     if done.returncode:
-        told = done.stderr.strip().splitlines()
+        lines = done.stderr.strip().splitlines()
         raise BadDeployment(
             [
                 Mistake(
                     revision,
                     None,
-                    f"is neither a file nor a git revision of {name}: {told[0] if told else ''}",
+                    f"is neither a file nor a git revision of {name}: {lines[0] if lines else ''}",
                 )
             ]
         )
