@@ -70,7 +70,7 @@ def test_no_row_is_left_out_and_no_text_is_changed(
             self.query("SET SESSION sql_select_limit = 1, sql_auto_is_null = 1")
             self.query(f"SET SESSION sql_mode = 'ANSI_QUOTES,{odd}'")
 
-    monkeypatch.setattr(connection, "Reading", Odd)
+    monkeypatch.setattr(connection, "RuntimeConnection", Odd)
     shop_db.execute("INSERT INTO item (name, amount) VALUES ('nail', 1), ('screw', 2)")
     with opened(shop_db.env()) as shop, shop.session() as dal:
         dal.item.insert(name="", amount=3)
@@ -95,7 +95,7 @@ def test_a_server_that_makes_transactions_read_only_is_named(
             super().connect(sock)
             self.query("SET SESSION TRANSACTION READ ONLY")
 
-    monkeypatch.setattr(connection, "Reading", Still)
+    monkeypatch.setattr(connection, "RuntimeConnection", Still)
     with opened(shop_db.env()) as shop:
         with pytest.raises(Unavailable, match="transaction_read_only"), shop.session() as dal:
             dal.item.insert(name="nail", amount=1)
@@ -107,7 +107,7 @@ def test_a_server_that_makes_transactions_read_only_is_named(
 def test_a_server_that_leaves_as_it_is_asked_is_unavailable(
     shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "FORMS", "SELECT pg_terminate_backend(pg_backend_pid()), 1")
+    monkeypatch.setattr(backend, "FORMAT_QUERY", "SELECT pg_terminate_backend(pg_backend_pid()), 1")
     with opened(shop_db.env()) as shop:
         with pytest.raises(Unavailable), shop.session() as dal:
             dal(dal.item).count()

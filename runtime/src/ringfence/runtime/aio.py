@@ -17,7 +17,7 @@ from ringfence.runtime.database import Database, retry_delay
 from ringfence.runtime.errors import ArgumentError, InterfaceError, RingfenceError, Timeout
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import PoolOptions
-from ringfence.runtime.pool.options import caller
+from ringfence.runtime.pool.owner import caller
 from ringfence.runtime.readiness import Report
 from ringfence.runtime.session import Session
 from ringfence.runtime.settings import Credentials, Settings

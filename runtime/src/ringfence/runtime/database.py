@@ -25,8 +25,7 @@ from ringfence.runtime.errors import (
 )
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import Pool, PoolOptions
-from ringfence.runtime.pool.options import caller
-from ringfence.runtime.pool.owner import current_owner
+from ringfence.runtime.pool.owner import caller, current_owner
 from ringfence.runtime.readiness import Report, check, wait_until_ready
 from ringfence.runtime.session import Session
 from ringfence.runtime.session.scopes import Scopes

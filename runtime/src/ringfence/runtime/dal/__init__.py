@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ringfence.runtime.dal.build import RingfenceDAL, build, define_all
-from ringfence.runtime.dal.unique_conflicts import upsert_probes
+from ringfence.runtime.dal.upsert import upsert_probes
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # for its `default`; type checkers bring the module

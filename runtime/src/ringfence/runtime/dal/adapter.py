@@ -1,26 +1,30 @@
 """The base of the PyDAL adapters of all engines: connections from sessions, values through codecs, Ringfence errors."""
 
+import functools
+import hashlib
+import operator
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from pydal.helpers.classes import SQLALL, Reference
+from pydal.helpers.methods import xorify
 from pydal.objects import Expression, Field, Query, Select, Table
 
-from ringfence.runtime.dal.caching import CachedSelects
-from ringfence.runtime.dal.counting import Counting
 from ringfence.runtime.dal.decode_errors import read_key
 from ringfence.runtime.dal.fast_paths import FastPaths
 from ringfence.runtime.dal.operands import SelectText, operand
 from ringfence.runtime.dal.representing import Representing
+from ringfence.runtime.dal.rows import UNBOUND
 from ringfence.runtime.dal.select import NestedSelect, joined, readable
 from ringfence.runtime.dal.sequence_defaults import reports_key
 from ringfence.runtime.dal.streaming import FIRST_ROWS, StreamedRows
 from ringfence.runtime.dal.types import plain_codecs
 from ringfence.runtime.engines import NO_CONTEXT, Backend, StatementContext
-from ringfence.runtime.errors import ArgumentError
+from ringfence.runtime.errors import ArgumentError, NotSupportedError
 from ringfence.runtime.session import Session
 
+Cache = Callable[[str, Callable[[], Any], Any], Any]
 _NAME = re.compile(r"\w+(\.\w+)?")
 
 
@@ -40,8 +44,12 @@ class Sessions(Protocol):
         ...
 
 
-class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
-    """The behaviour common to all engines, mixed in before PyDAL's adapter; opens no connection itself."""
+class RingfenceAdapter(Representing, FastPaths):
+    """The behaviour common to all engines, mixed in before PyDAL's adapter; opens no connection itself.
+
+    Its two bases are each used by themselves: `Representing` converts values between Python, SQL and rows, `FastPaths`
+    compiles the common statements and leaves all others to this class.
+    """
 
     sessions: Sessions
     backend: Backend
@@ -217,6 +225,148 @@ class RingfenceAdapter(Representing, Counting, CachedSelects, FastPaths):
         names = [getattr(table, "_dalname", None) or name for name, table in found.items()]
         names += joined(attributes or {})
         return StatementContext("select", ", ".join(dict.fromkeys(names)) or None)
+
+    # -- cached selects: the keys contain the scope, so that cached rows never reach another one
+
+    def own_cache(self, given: Any) -> Any:
+        """Return a PyDAL cache argument whose keys include the scope that the current session binds.
+
+        Args:
+            given: `(model, seconds)` or a dict with `model`.
+        """
+        scope = self.sessions.current().mode.scope
+        if not scope:
+            return given
+        bound = hashlib.sha256(repr(sorted(scope.items())).encode()).hexdigest()[:16]
+
+        def keep(model: Cache) -> Cache:
+            return lambda key, make, seconds: model(f"{key}@{bound}", make, seconds)
+
+        if isinstance(given, dict):
+            return given | {"model": keep(given["model"])}
+        model, seconds = given
+        return keep(model), seconds
+
+    def count_kept(self, query: Any, distinct: Any, given: Any) -> Any:
+        """Return a cached count, keyed by its SQL; PyDAL uses the same key for all counts.
+
+        Args:
+            query: the condition.
+            distinct: as for `count`.
+            given: PyDAL's `cache=` argument.
+        """
+        cache = self.own_cache(given)
+        if not isinstance(cache, dict):
+            cache = dict(zip(("model", "expiration"), cache, strict=True))
+        sql = self._count(query, distinct)
+        key = cache.get("key") or hashlib.sha256(f"{self.uri}/{sql}".encode()).hexdigest()  # type: ignore[attr-defined]
+        return cache["model"](key, lambda: self.count(query, distinct), cache["expiration"])
+
+    def _select_aux(self, sql: Any, fields: Any, attributes: dict[str, Any], colnames: Any) -> Any:
+        if attributes.get("cache"):
+            attributes = attributes | {"cache": self.own_cache(attributes["cache"])}
+        return super()._select_aux(sql, fields, attributes, colnames)  # type: ignore[misc]
+
+    def _cached_select(self, cache: Any, *given: Any) -> Any:
+        kept = super()._cached_select(self.own_cache(cache), *given)  # type: ignore[misc]
+        if kept.db is UNBOUND:
+            kept.db = self.db  # type: ignore[attr-defined]  # rows from a pickling cache have no DAL
+        return kept
+
+    # -- COUNT and DISTINCT, with the same result on every engine
+
+    def count(self, query: Any, distinct: Any = None) -> int:
+        """Count rows; error messages name the tables.
+
+        Args:
+            query: the condition.
+            distinct: None, True for distinct records, or the field or fields whose distinct values are counted.
+
+        Raises:
+            ArgumentError: for `True` with a table without a key, and for text in place of a field.
+        """
+        context = self.context_of(query, ())
+        self.execute(self._count(query, distinct), context=context)
+        return int(self.fetchone()[0])
+
+    def _count(self, query: Any, distinct: Any = None) -> Any:
+        """Return the SQL of a count of rows, of a field's values, or of several fields' combinations without NULLs."""
+        if distinct is True:
+            self._countable(query)
+            distinct = None
+        fields = self.parts("count", distinct)
+        if len(fields) < 2 and any(table.is_cte for table in self.tables(query).values()):
+            # PyDAL omits the WITH clause that such a query needs
+            counted = fields[0].count(distinct=True) if fields else Expression(self.db, lambda: "COUNT(*)")  # type: ignore[attr-defined]  # defined by PyDAL's class, which is untyped
+            return self._select_wcols(query, [counted])[1]
+        if len(fields) < 2:
+            return super()._count(query, fields[0] if fields else None)  # type: ignore[misc]  # defined by PyDAL's class, which is untyped
+        known = functools.reduce(operator.and_, [field != None for field in fields])  # noqa: E711  # PyDAL's IS NOT NULL
+        narrowed = known if query is None else query & known
+        narrowed.ignore_common_filters = getattr(query, "ignore_common_filters", False)
+        named = [field.with_alias(f"c{number}") for number, field in enumerate(fields)]
+        sql = str(self._select_wcols(narrowed, named, distinct=True)[1])
+        return f"SELECT COUNT(*) FROM ({sql.rstrip(';')}) AS counted"
+
+    def _countable(self, query: Any) -> None:
+        """Raise ArgumentError if records might be identical, which they cannot be in tables with a key."""
+        for name, table in self.tables(query).items():
+            mirror = getattr(table, "_mirror", None)
+            if mirror is None or not mirror.primary_key:
+                raise ArgumentError(
+                    f"count(distinct=True): {name} has no key that tells its records apart: name the fields"
+                )
+
+    def parts(self, verb: str, distinct: Any) -> list[Any]:
+        """Return the fields of `distinct=`, given as one field, a list, or `one | other`.
+
+        Args:
+            verb: the method's name, for its error.
+            distinct: the option's value; None and False mean no fields.
+
+        Raises:
+            ArgumentError: for anything but fields and expressions: text would become part of the statement.
+        """
+        if distinct is None or distinct is False:
+            return []
+        found: list[Any] = []
+        for part in distinct if isinstance(distinct, list | tuple) else [distinct]:
+            if not isinstance(part, Expression):
+                raise ArgumentError(f"{verb}(distinct=…) takes True or fields, not a {type(part).__name__}")
+            if not isinstance(part, Field) and part.op == self.dialect.comma:  # type: ignore[attr-defined]
+                found += self.parts(verb, [part.first, part.second])
+            else:
+                found.append(part)
+        return found
+
+    def distinct_of(self, fields: Any, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return the changes to a select's options that its `distinct=` requires.
+
+        Args:
+            fields: what is selected.
+            attributes: the select's options.
+
+        Raises:
+            NotSupportedError: for fields in `distinct=`, where the engine has no DISTINCT ON.
+        """
+        given = attributes.get("distinct")
+        wanted = [] if given is True else self.parts("select", given)
+        changed: dict[str, Any] = {}
+        if wanted:
+            if not self.dialect.distinct_on:  # type: ignore[attr-defined]
+                raise NotSupportedError(
+                    "select(distinct=field) is DISTINCT ON, which this engine has not: "
+                    "select that field with distinct=True, or group by it"
+                )
+            changed["distinct"] = xorify(wanted)
+        ordered = attributes.get("orderby") or not attributes.get("orderby_on_limitby", True)
+        if given and attributes.get("limitby") and not ordered:
+            # PyDAL orders by the key, which servers refuse if DISTINCT does not include it
+            order = wanted or [field for field in fields if isinstance(field, Field)]
+            changed |= {"orderby": xorify(order)} if order else {"orderby_on_limitby": False}
+        return changed
+
+    # -- writes
 
     def insert(self, table: Any, fields: Any) -> Any:
         """Insert one row.

@@ -13,7 +13,7 @@ from pydal.objects import Query
 
 from ringfence.runtime.dal import engines
 from ringfence.runtime.dal.adapter import Sessions
-from ringfence.runtime.dal.csv_tables import TablesInFiles
+from ringfence.runtime.dal.csv_files import TablesInFiles
 from ringfence.runtime.dal.fast_paths import FastSet
 from ringfence.runtime.dal.field import field_class
 from ringfence.runtime.dal.lazy_tables import Maker

@@ -4,8 +4,7 @@ from typing import Any
 
 from pydal.objects import Table as PydalTable
 
-from ringfence.runtime.dal.csv_files import NULL
-from ringfence.runtime.dal.csv_import import Import
+from ringfence.runtime.dal.csv_files import NULL, Import
 from ringfence.runtime.dal.pydal_compat import DEFAULT
 from ringfence.runtime.dal.validators import EMPTY
 from ringfence.runtime.errors import ArgumentError, NotSupportedError

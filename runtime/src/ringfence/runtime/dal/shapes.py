@@ -3,7 +3,9 @@
 import datetime as dt
 import gc
 import keyword
+import os
 import re
+import threading
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
@@ -77,9 +79,11 @@ def compile_decoder(fields: Sequence[Field]) -> Decoder:
     values = [_value(index, field, names) for index, field in enumerate(fields)]
     tables = {field._tablename: field.table for field in fields}
     if len(tables) > 1:
-        return _explained(fields, _undisturbed(_join_decoder(tables, fields, values, names)))
+        return _explained(fields, without_collection(_join_decoder(tables, fields, values, names)))
     columns = "".join(f"c{index}, " for index in range(len(fields)))
-    return _explained(fields, _undisturbed(_loop(columns, _row_made(fields, values, names, 0), "r0", names)))
+    return _explained(
+        fields, without_collection(_loop(columns, _row_made(fields, values, names, 0), "r0", names))
+    )
 
 
 def _value(index: int, field: Field, names: dict[str, Any]) -> str:
@@ -185,19 +189,42 @@ def _explained(fields: Sequence[Field], decode: Decoder) -> Decoder:
 _MANY_ROWS = 200
 
 
-def _undisturbed(decode: Decoder) -> Decoder:
-    """Return the decoder with the garbage collector paused: it would repeatedly scan the rows being created."""
+_pausing: set[int] = set()
+"""The threads that have paused the garbage collector. Adding and discarding are atomic, so no lock is needed."""
+
+
+def without_collection(decode: Decoder) -> Decoder:
+    """Return the decoder with the garbage collector paused: it would repeatedly scan the rows being created.
+
+    Only the whole process has a collector. It stays off if the program has switched it off, and runs again when no
+    thread decodes any more, whatever exception ends the decoding.
+    """
 
     def decode_all(rows: Sequence[Sequence[Any]]) -> list[Any]:
-        if len(rows) < _MANY_ROWS or not gc.isenabled():
+        if len(rows) < _MANY_ROWS or not (gc.isenabled() or _pausing):
             return decode(rows)
-        gc.disable()
+        thread = threading.get_ident()
         try:
+            _pausing.add(thread)
+            gc.disable()
             return decode(rows)
         finally:
-            gc.enable()
+            _pausing.discard(thread)
+            if not _pausing:
+                gc.enable()
 
     return decode_all
+
+
+def _after_fork() -> None:
+    """Let the collector run in a forked child, where the threads that had paused it do not exist."""
+    others = _pausing - {threading.get_ident()}
+    _pausing.difference_update(others)
+    if others and not _pausing:
+        gc.enable()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _filled(row: str, items: list[tuple[str, str]]) -> list[str]:

@@ -14,8 +14,7 @@ from typing import Any
 from pydal.objects import FieldMethod, FieldVirtual, Query
 from pydal.objects import Row as PydalRow
 
-from ringfence.runtime.dal.bulk import insert_many
-from ringfence.runtime.dal.bulk_update import update_many
+from ringfence.runtime.dal.bulk import insert_many, update_many
 from ringfence.runtime.dal.forms import Forms
 from ringfence.runtime.dal.pydal_compat import DEFAULT
 from ringfence.runtime.dal.records import part_of_key, query_of

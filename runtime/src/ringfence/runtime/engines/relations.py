@@ -1,4 +1,4 @@
-"""Chooses the relation for a verb: the table itself, unless the mirror names another one for this engine family."""
+"""The relation that a verb uses, and the statements that test a privilege on it; the same on every engine."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,3 +18,23 @@ def relation_of(table: Table, verb: str, engines: Sequence[str], quote: Callable
     relations = given.relations if given is not None else {}
     name = next((relations[engine] for engine in engines if engine in relations), table.name)
     return ".".join(quote(part) for part in (table.schema, name) if part)
+
+
+def probes(verb: str, relation: str, columns: Sequence[str]) -> list[str]:
+    """Return EXPLAIN statements: they need the privileges of the explained statement and run nothing.
+
+    Args:
+        verb: select, insert, update or delete.
+        relation: the quoted relation.
+        columns: the quoted columns; may be empty for a select.
+    """
+    if verb == "select":
+        return [f"EXPLAIN SELECT {', '.join(columns) or '1'} FROM {relation} WHERE 1 = 0"]
+    if verb == "delete":
+        return [f"EXPLAIN DELETE FROM {relation}"]  # a WHERE would require SELECT as well
+    if not columns:
+        return []
+    if verb == "insert":
+        defaults = ", ".join(["DEFAULT"] * len(columns))
+        return [f"EXPLAIN INSERT INTO {relation} ({', '.join(columns)}) VALUES ({defaults})"]
+    return [f"EXPLAIN UPDATE {relation} SET {', '.join(f'{column} = DEFAULT' for column in columns)}"]

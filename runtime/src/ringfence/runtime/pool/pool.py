@@ -6,6 +6,8 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ringfence.runtime.engines import Backend
@@ -13,7 +15,6 @@ from ringfence.runtime.errors import InterfaceError, PoolClosed, PoolExhausted
 from ringfence.runtime.pool.credentials import CredentialsWatch
 from ringfence.runtime.pool.lease import Holder, Lease, Pooled, PoolState, PoolStats
 from ringfence.runtime.pool.opening import Opener
-from ringfence.runtime.pool.options import PoolOptions, keep_evicting, who_holds
 from ringfence.runtime.settings import Settings
 
 __all__ = ["Holder", "Lease", "Pool", "PoolOptions", "PoolStats"]
@@ -22,6 +23,25 @@ log = logging.getLogger("ringfence.pool")
 
 LOOK_SECONDS = 1.0
 """How often waiting callers check for connections that an interrupt left behind, even if nothing wakes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """The limits of a pool; times are in seconds.
+
+    Args:
+        size: the maximum number of connections of this process; 0 takes `DB_POOL_SIZE`.
+        wait: the longest wait for a connection.
+        check_after_idle: a connection that was idle for longer is tested before it is lent.
+        max_lifetime: the age at which a connection is replaced, less up to a tenth at random.
+        max_idle: how long a connection may be idle before it is closed.
+    """
+
+    size: int = 0
+    wait: float = 30.0
+    check_after_idle: float = 1.0
+    max_lifetime: float = 3600.0
+    max_idle: float = 600.0
 
 
 class Pool:
@@ -372,7 +392,8 @@ class Pool:
         """Retire the connections of the earlier login when the login has changed."""
         if self._watch.changed():
             log.info("the credentials of %s have changed: its old connections are drained", self._settings)
-            self._opener.generation += 1
+            with self._state.lock:  # a lost increment would keep connections of a login between two changes
+                self._opener.generation += 1
             self.evict()
 
     # -- forks
@@ -407,3 +428,37 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
+def who_holds(holders: Sequence[Holder], size: int, waited: float) -> str:
+    """Return the message of an exhausted pool: its size, and who holds each connection for how long.
+
+    Args:
+        holders: the holders of connections.
+        size: the maximum number of connections.
+        waited: how long the caller waited, in seconds.
+    """
+    now = time.monotonic()
+    held = [f"{holder.name} for {now - holder.since:.1f} s" for holder in holders]
+    return f"no connection came free within {waited:.1f} s; the cap is {size} (DB_POOL_SIZE), held by: " + (
+        "; ".join(held) or "connections that are being opened"
+    )
+
+
+def keep_evicting(pool: "weakref.ref[Pool]", end: Any, pause: float) -> None:
+    """Close idle connections periodically, until the pool is closed or collected.
+
+    Args:
+        pool: a weak reference to the pool.
+        end: a lock that is held until the pool is closed.
+        pause: the time between two runs, in seconds.
+    """
+    while not end.acquire(timeout=pause):
+        found = pool()
+        if found is None:
+            return
+        try:
+            found.evict()
+        except Exception:
+            log.exception("looking after idle connections failed")
+        del found

@@ -8,8 +8,7 @@ from ringfence.runtime.engines import NO_CONTEXT, Backend, Mode, StatementContex
 from ringfence.runtime.errors import ArgumentError, DataError, InterfaceError, RingfenceError, Timeout
 from ringfence.runtime.interrupts import interrupt_of
 from ringfence.runtime.pool import Pool
-from ringfence.runtime.pool.options import caller
-from ringfence.runtime.pool.owner import Process, current_owner
+from ringfence.runtime.pool.owner import Process, caller, current_owner
 from ringfence.runtime.session.scopes import Scopes
 from ringfence.runtime.session.statements import may_leave_state, refuse_transaction_sql
 from ringfence.runtime.session.stream import Stream, Streams

@@ -34,8 +34,7 @@ from ringfence.runtime.engines.network_timeouts import (
     client_timeout,
     prompt_timeout,
 )
-from ringfence.runtime.engines.probes import probes
-from ringfence.runtime.engines.relations import relation_of
+from ringfence.runtime.engines.relations import probes, relation_of
 from ringfence.runtime.engines.watchdog import Watchdog
 from ringfence.runtime.interrupts import reraise_interrupt
 from ringfence.runtime.mirror import Mirror, Table

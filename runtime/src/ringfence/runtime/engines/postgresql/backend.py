@@ -23,8 +23,7 @@ from ringfence.runtime.engines.postgresql.session_settings import (
     hidden_table_reason,
 )
 from ringfence.runtime.engines.postgresql.streaming import Portal
-from ringfence.runtime.engines.probes import probes
-from ringfence.runtime.engines.relations import relation_of
+from ringfence.runtime.engines.relations import probes, relation_of
 from ringfence.runtime.engines.sockets import hang_up
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings

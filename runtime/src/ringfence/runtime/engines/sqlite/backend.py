@@ -12,8 +12,7 @@ from urllib.parse import quote as url_quote
 
 from ringfence.runtime import errors
 from ringfence.runtime.engines.base import Limits, Mode, StatementContext
-from ringfence.runtime.engines.probes import probes
-from ringfence.runtime.engines.relations import relation_of
+from ringfence.runtime.engines.relations import probes, relation_of
 from ringfence.runtime.engines.sqlite.authorizer import Authorizer
 from ringfence.runtime.engines.sqlite.codecs import CODECS, QUOTE, to_driver
 from ringfence.runtime.engines.sqlite.connection import Connection
