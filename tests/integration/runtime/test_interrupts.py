@@ -25,7 +25,7 @@ from ringfence.runtime import (
 from ringfence.runtime.dal import streaming
 from ringfence.runtime.engines.sqlite import backend, connection, writer_queue
 from ringfence.runtime.flask import Ringfence
-from ringfence.runtime.pool import lease, opening, options, owner, pool
+from ringfence.runtime.pool import lease, opening, owner, pool
 from ringfence.runtime.pool.lease import Lease
 from ringfence.runtime.session import session, stream, transaction
 from servers.base import Database as FreshDatabase
@@ -36,7 +36,7 @@ from support.runtime_shop import opened, sleeping, until
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")
 
-RUNTIME = (database, lease, options, opening, owner, pool, session, stream, streaming, transaction, unit)
+RUNTIME = (database, lease, opening, owner, pool, session, stream, streaming, transaction, unit)
 BACKENDS = [backend, connection, writer_queue]
 for _name in ("mysql", "postgresql"):
     with contextlib.suppress(

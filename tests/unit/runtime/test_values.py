@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.runtime.engines.mysql import codecs, results
+from ringfence.runtime.engines.mysql import codecs, pymysql_compat
 from ringfence.runtime.engines.postgresql import codecs as postgresql_codecs
 from ringfence.runtime.engines.sqlite import codecs as sqlite_codecs
 from ringfence.runtime.errors import DataError
@@ -190,12 +190,12 @@ def test_a_bit_of_another_program_is_no_other_boolean() -> None:
 def test_bits_are_numbers_however_the_server_sends_them(length: int, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, (1 << length) - 1))
     sent = number.to_bytes(-(-length // 8), "big")
-    assert results.bits(sent, length=length, text=False, named=True) == number
-    assert results.bits(str(number).encode(), length=length, text=True, named=False) == number
+    assert pymysql_compat.bits(sent, length=length, text=False, named=True) == number
+    assert pymysql_compat.bits(str(number).encode(), length=length, text=True, named=False) == number
     for unsaid in (sent, str(number).encode()):  # an expression on MySQL: the number, or what was sent
-        assert results.bits(unsaid, length=length, text=False, named=False) in (number, unsaid)
+        assert pymysql_compat.bits(unsaid, length=length, text=False, named=False) in (number, unsaid)
     if length < 6:
-        assert results.bits(str(number).encode(), length=length, text=False, named=True) == number
+        assert pymysql_compat.bits(str(number).encode(), length=length, text=False, named=True) == number
 
 
 def test_an_address_is_text_or_an_address() -> None:
