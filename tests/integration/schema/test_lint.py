@@ -84,7 +84,7 @@ def test_only_what_the_database_lacks_is_looked_at(shop):
     done = shop.run("ringfence", "lint", "--json")
     assert done.returncode == 2, done.stdout + done.stderr
     error = json.loads(done.stdout)["error"]
-    assert error["kind"] == "Unsafe"
+    assert error["kind"] == "UnsafeRevisions"
     assert "1 revision checked" in error["message"]
     said = {(found["rule"], found["message"]) for found in error["findings"]}
     assert ("RF304", "column customer.active is dropped, and still read by report") in said

@@ -12,6 +12,7 @@ from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import Column, Constraint, ForeignKey, Mirror, Table, Verb, names
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import relations
 from ringfence.schema.errors import BadDeployment, Mistake
@@ -365,7 +366,7 @@ def _constraints(table: sa.Table, engines: Sequence[str]) -> dict[str, Constrain
     for item in constraints(table):
         kind = next((kind for cls, kind in kinds if isinstance(item, cls)), None)
         if kind is not None and not (kind == "primary_key" and not table.primary_key.columns):
-            if kind == "unique" and getattr(item, "_ddl_if", None) is not None:
+            if kind == "unique" and sqlalchemy_compat.condition(item) is not None:
                 kind = "partial_unique"  # it may be missing
             of = Constraint(kind, _columns_of(table, item))
             found |= dict.fromkeys(names_in(item, table, engines), of)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime.errors import BadMirror
 from ringfence.runtime.mirror import VERBS, names
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.errors import Mistake
 from ringfence.schema.features import FEATURES
 from ringfence.schema.manifest.model import Account, Grant, Origin
@@ -243,7 +244,7 @@ def is_unconditional_unique(index: sa.Index) -> bool:
     A unique index with a WHERE, over expressions or over prefixes of texts does not, and one with a condition
     (`ddl_if`) may not exist.
     """
-    if getattr(index, "_ddl_if", None) is not None:
+    if sqlalchemy_compat.condition(index) is not None:
         return False
     plain = all(isinstance(_bare(each), sa.Column) for each in index.expressions)
     options = [

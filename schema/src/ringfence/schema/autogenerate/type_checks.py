@@ -8,6 +8,7 @@ from alembic.operations import ops
 from sqlalchemy.dialects import mysql
 from sqlalchemy.sql.naming import conv
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.models.columns import copied
 
 _NATIVE = "postgresql"
@@ -37,7 +38,7 @@ def named_type(column: sa.Column[Any]) -> Any:
 
 def _names_of(table: sa.Table) -> Iterator[tuple[tuple[str | None, str, str], str]]:
     for check in table.constraints:
-        if getattr(check, "_type_bound", False) and isinstance(check.name, str):
+        if sqlalchemy_compat.belongs_to_type(check) and isinstance(check.name, str):
             for column in getattr(check, "columns", ()):
                 yield (table.schema, str(table.name), str(column.name)), str(check.name)
 

@@ -14,6 +14,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from sqlalchemy.sql.ddl import BaseDDLElement, ExecutableDDLElement
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.alembic_compat import renderer
 from ringfence.schema.comparison.differences import Difference
 from ringfence.schema.comparison.manual_changes import ManualChangeOp
@@ -139,17 +140,15 @@ def _elements(models: Models, connection: sa.Connection) -> Iterator[tuple[Any, 
     for metadata in models.metadata:
         for table in metadata.tables.values():
             if table.is_view:
-                yield table, table._creator_ddl, False  # noqa: SLF001 - SQLAlchemy 2.1 keeps the statement of a view there
+                yield table, sqlalchemy_compat.creator_statement(table), False
         yield from _listening(metadata, "after_create", connection)
 
 
 def _listening(target: Any, event: str, connection: sa.Connection) -> Iterator[tuple[Any, Any, bool]]:
     for listener in getattr(target.dispatch, event):
         if isinstance(listener, ExecutableDDLElement):
-            condition = getattr(listener, "_ddl_if", None)
-            if condition is None or condition._should_execute(  # noqa: SLF001 - as SQLAlchemy asks it
-                listener, target, connection
-            ):
+            condition = sqlalchemy_compat.condition(listener)
+            if condition is None or sqlalchemy_compat.holds(condition, listener, target, connection):
                 yield target, listener, event == "before_create"
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.sql.table_keys import key_of
 
 KINDS = (
@@ -117,7 +118,7 @@ class Models:
         made = {id(table) for table in self.tables.values()}
         found: dict[tuple[str | None, str], sa.Sequence] = {}
         for metadata in self.metadata:
-            for sequence in metadata._sequences.values():  # noqa: SLF001 - SQLAlchemy lists them nowhere else
+            for sequence in sqlalchemy_compat.sequences(metadata):
                 if sequence.column is None or id(sequence.column.table) in made:
                     found[sequence.schema, str(sequence.name)] = sequence
         return list(found.values())

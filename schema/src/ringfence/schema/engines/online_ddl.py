@@ -9,6 +9,7 @@ from alembic.operations import Operations
 from sqlalchemy.schema import CreateSequence, DropSequence
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.errors import JobFailed, LabelInUse
 from ringfence.schema.operations.operations import (
     AddEnumLabelOp,
@@ -171,10 +172,14 @@ def checks_of(
     column: sa.Column[Any] = sa.Column(change.column_name, kind)
     table = operations.schema_obj.table(change.table_name, column, schema=change.schema)
     return [
-        one
-        for one in table.constraints
-        if isinstance(one, sa.CheckConstraint) and (one._create_rule is None or one._create_rule(compiler))  # noqa: SLF001 - as Alembic asks
+        one for one in table.constraints if isinstance(one, sa.CheckConstraint) and _is_created(one, compiler)
     ]
+
+
+def _is_created(check: sa.CheckConstraint, compiler: Any) -> bool:
+    """Return whether the CHECK of a type is created on the compiler's dialect, as Alembic decides it."""
+    rule = sqlalchemy_compat.create_rule(check)
+    return rule is None or bool(rule(compiler))
 
 
 def name_of(check: sa.CheckConstraint, dialect: sa.Dialect) -> str:

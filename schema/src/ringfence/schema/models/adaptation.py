@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.documents import suggestion
 from ringfence.schema.errors import Mistake
 from ringfence.schema.models.engine_types import MAPPABLE, map_type, parse_type
@@ -40,7 +41,7 @@ def restore(metadata: Sequence[sa.MetaData]) -> None:
     """
     for one in metadata:
         for table in one.info.pop(_LEFT_OUT, ()):
-            one._add_table(str(table.name), table.schema, table)  # noqa: SLF001 - as Table() itself does it
+            sqlalchemy_compat.add_table(one, table)
         for table, index in one.info.pop(_INDEXES, ()):
             table.indexes.add(index)
 

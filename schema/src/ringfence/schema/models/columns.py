@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.ext.compiler import compiles
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.models.timestamps import fill_in_utc
 
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -35,7 +36,7 @@ class _Moment(_Plain, sa.TypeDecorator[dt.datetime]):
         if isinstance(parent, sa.Column):
             # By then the column's default is set. SQLAlchemy's own types use this hook; no public one runs before the
             # column is copied.
-            parent._on_table_attach(self._fill_in)  # noqa: SLF001
+            sqlalchemy_compat.on_table_attach(parent, self._fill_in)
 
     def _fill_in(self, column: sa.Column[Any], table: sa.Table) -> None:
         fill_in_utc(column, aware=self.aware)
@@ -187,7 +188,7 @@ class DeclaredAs(sa.TypeDecorator[Any]):
 
     @property
     def _static_cache_key(self) -> Any:
-        return (type(self), self.impl._static_cache_key, *self.words.items())  # noqa: SLF001 - as SQLAlchemy makes it
+        return (type(self), sqlalchemy_compat.static_cache_key(self.impl), *self.words.items())
 
     def __repr__(self) -> str:
         words = ", ".join(f"{dialect}={text!r}" for dialect, text in self.words.items())
@@ -209,7 +210,7 @@ def copied(column: sa.Column[Any]) -> sa.Column[Any]:
     Args:
         column: it is not changed.
     """
-    made = column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+    made = sqlalchemy_compat.copy_column(column)
     if isinstance(column.type, mysql.ENUM):
         made.type = column.type
     return made

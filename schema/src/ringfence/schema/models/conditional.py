@@ -10,7 +10,7 @@ from alembic.operations import MigrateOperation, ops
 from alembic.util import CommandError
 from sqlalchemy.sql.ddl import DDLIf
 
-from ringfence.schema import alembic_compat
+from ringfence.schema import alembic_compat, sqlalchemy_compat
 from ringfence.schema.errors import Mistake
 from ringfence.schema.models.source_lines import SourceLines
 from ringfence.schema.models.types import DIALECTS
@@ -35,7 +35,7 @@ def dialects_of(item: Any) -> tuple[str, ...] | None:
     Raises:
         CommandError: its condition needs a connection, which a revision cannot express.
     """
-    given: DDLIf | None = getattr(item, "_ddl_if", None)
+    given = sqlalchemy_compat.condition(item)
     return None if given is None else tuple(name for name in _NAMES if _holds(given, item, name))
 
 
@@ -61,7 +61,7 @@ def _holds(given: DDLIf, item: Any, name: str) -> bool:
     )
     compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # a compiler without a statement, as SQLAlchemy itself makes it
     try:
-        return bool(given._should_execute(ddl, item, None, compiler=compiler, checkfirst=False))  # noqa: SLF001 - no public way to ask
+        return sqlalchemy_compat.holds(given, ddl, item, None, compiler=compiler, checkfirst=False)
     except Exception as error:
         raise CommandError(
             f"the condition of {item.name!r} on {item.table.fullname} asks more than the dialect's name"

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.models import columns
 from ringfence.schema.sql.dialects import unconnected
 
@@ -41,7 +42,7 @@ def effective(type_: TypeEngine[Any], dialect: str, *, through_ours: bool = Fals
     """
     converting: str | None = None
     while True:
-        variant = type_._variant_mapping.get(dialect)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+        variant = sqlalchemy_compat.variants(type_).get(dialect)
         if variant is not None:
             type_ = variant
         elif isinstance(type_, columns.PORTABLE) and not through_ours:
@@ -73,7 +74,7 @@ def to_stored(type_: TypeEngine[Any], value: Any, dialect: str) -> Any:
         TypeError: a decorator has its own `bind_processor`, whose result depends on the driver.
         Exception: whatever the code of a TypeDecorator in the models raises.
     """
-    chosen = type_._variant_mapping.get(dialect, type_)  # noqa: SLF001 - as above
+    chosen = sqlalchemy_compat.variants(type_).get(dialect, type_)
     instance = unconnected(dialect)
     if isinstance(chosen, sa.TypeDecorator) and not isinstance(chosen, (*columns.PORTABLE, sa.Interval)):
         if type(chosen).bind_processor is not sa.TypeDecorator.bind_processor:

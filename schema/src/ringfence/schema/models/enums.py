@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema import sqlalchemy_compat
+
 
 def enum_params(type_: sa.Enum) -> dict[str, Any]:
     """Describe an Enum type with the parameters that the mirror holds.
@@ -52,7 +54,7 @@ def label_of(type_: Any, value: Any) -> Any:
 
 def _members(type_: sa.Enum) -> dict[str, enum.Enum]:
     """Label -> the member that SQLAlchemy returns for it; empty for an Enum without a class."""
-    lookup = type_._object_lookup  # noqa: SLF001 - SQLAlchemy has no public way to ask what a label stands for
+    lookup = sqlalchemy_compat.enum_members(type_)
     found = ((label, lookup.get(label)) for label in type_.enums)
     return {label: member for label, member in found if isinstance(member, enum.Enum)}
 
@@ -77,7 +79,7 @@ def native_enums(kind: TypeEngine[Any]) -> Iterable[sa.Enum]:
     Args:
         kind: the type of the column.
     """
-    kind = kind._variant_mapping.get(_DIALECT.name, kind)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    kind = sqlalchemy_compat.variants(kind).get(_DIALECT.name, kind)
     if isinstance(kind, sa.TypeDecorator):
         kind = kind.load_dialect_impl(_DIALECT)
     if isinstance(kind, sa.ARRAY):

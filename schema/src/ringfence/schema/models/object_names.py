@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import _truncated_label
-from sqlalchemy.sql.naming import _constraint_name_for_table
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 from sqlalchemy.util import md5_hex
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.features import FEATURES
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 
@@ -61,7 +60,7 @@ def constraint_name(item: sa.Constraint | sa.Index, *, shortens: bool = True) ->
         item: the constraint or index.
         shortens: whether to include names that SQLAlchemy shortens where they are too long; else they give None.
     """
-    if not isinstance(item.name, str) or (isinstance(item.name, _truncated_label) and not shortens):
+    if not isinstance(item.name, str) or (sqlalchemy_compat.is_truncated(item.name) and not shortens):
         return None
     return str(item.name)
 
@@ -96,7 +95,12 @@ def shortened(item: sa.Constraint | sa.Index, engine: str) -> str | None:
         engine: the name of one of the deployment's engines.
     """
     limit, name = FEATURES[engine].longest_name, item.name
-    if limit is None or not isinstance(name, _truncated_label) or len(name) <= limit:
+    if (
+        limit is None
+        or not isinstance(name, str)
+        or not sqlalchemy_compat.is_truncated(name)
+        or len(name) <= limit
+    ):
         return None
     return f"{name[: limit - 8]}_{md5_hex(str(name))[-4:]}"
 
@@ -134,7 +138,7 @@ def apply_naming_convention(metadata: sa.MetaData, convention: Mapping[str, str]
                 not isinstance(item, sa.CheckConstraint) or "ck" in convention
             ):
                 try:
-                    item.name = _constraint_name_for_table(item, table)  # type: ignore[no-untyped-call]
+                    item.name = sqlalchemy_compat.conventional_name(item, table)
                 except sa.exc.InvalidRequestError:
                     item.name = None
 
@@ -199,7 +203,7 @@ def _made_by_mysql(item: Any, table: sa.Table) -> Iterator[str]:
 def _in_order(table: sa.Table) -> list[sa.ForeignKeyConstraint]:
     """The foreign keys of a table in the order of CREATE TABLE."""
     keys = [item for item in table.constraints if isinstance(item, sa.ForeignKeyConstraint)]
-    return sorted(keys, key=lambda key: key._creation_order)  # noqa: SLF001 - the order of CREATE TABLE
+    return sorted(keys, key=sqlalchemy_compat.creation_order)  # as CREATE TABLE does
 
 
 _CLASSES: Mapping[str, type[Any]] = {

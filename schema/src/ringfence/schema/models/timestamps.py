@@ -9,6 +9,8 @@ from sqlalchemy.sql import functions
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import TextClause
 
+from ringfence.schema import sqlalchemy_compat
+
 _WORDS = re.compile(r"\s*\(?\s*((now|current_timestamp)\s*(\(\s*[0-6]?\s*\))?)\s*\)?\s*", re.IGNORECASE)
 
 
@@ -66,7 +68,7 @@ def fill_in_utc(column: sa.Column[Any], *, aware: bool) -> None:
         return
     if (words := _words(default.arg, texts=aware)) is not None:
         column.server_default = None
-        sa.DefaultClause(UtcNow(aware=aware, words=words))._set_parent_with_dispatch(column)  # noqa: SLF001 - as Column itself does it
+        sqlalchemy_compat.set_server_default(column, sa.DefaultClause(UtcNow(aware=aware, words=words)))
 
 
 def _words(given: object, *, texts: bool) -> str | None:

@@ -11,7 +11,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema import alembic_compat
+from ringfence.schema import alembic_compat, sqlalchemy_compat
 from ringfence.schema.autogenerate.hooks import render_item
 from ringfence.schema.comparison.snapshot import Facets, Name, Snapshot
 from ringfence.schema.reflect.result import Reflected
@@ -222,7 +222,7 @@ class SourceWriter:
 
     def _column(self, each: Name, column: Column, key: tuple[str, ...]) -> str:
         in_key = column.name in key
-        whole = column.kind._type_affinity is sa.Integer  # noqa: SLF001 - SQLAlchemy has no public way to ask
+        whole = sqlalchemy_compat.is_integer(column.kind)
         bare = column.default is None and not column.more and not column.fills_itself
         if column.counted and not in_key:
             column = self._translator.serial(column) or column

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.comparison.snapshot import Name, Snapshot
 from ringfence.schema.manifest.resolution import RESERVED_PREFIX
 from ringfence.schema.reflect.proof import differences
@@ -127,7 +128,7 @@ def _has(deployment: "Deployment", each: Name) -> bool:
         return any(
             (sequence.schema, str(sequence.name)) == place
             for metadata in deployment.metadata
-            for sequence in metadata._sequences.values()  # noqa: SLF001 - SQLAlchemy has no public way to ask
+            for sequence in sqlalchemy_compat.sequences(metadata)
         )
     return any(
         isinstance(column.type, sa.Enum) and (column.type.schema, column.type.name) == place

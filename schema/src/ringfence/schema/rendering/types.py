@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import BindParameter, False_, Null, TextClause, Tru
 from sqlalchemy.sql.functions import Function, FunctionElement
 from sqlalchemy.types import TypeEngine, to_instance
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.models import columns
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.sql.dialects import unconnected
@@ -78,7 +79,7 @@ def written_value(value: Any) -> str:
 def _expression(said: Any, context: AutogenContext) -> str | None:
     prefix = context.opts["sqlalchemy_module_prefix"] or ""
     if isinstance(said, TextClause):
-        return None if said._bindparams else f"{prefix}text({said.text!r})"  # noqa: SLF001 - no public way to ask
+        return None if sqlalchemy_compat.has_parameters(said) else f"{prefix}text({said.text!r})"
     for cls, word in ((True_, "true"), (False_, "false"), (Null, "null")):
         if isinstance(said, cls):
             return f"{prefix}{word}()"
@@ -104,7 +105,7 @@ def _is_path(text: str) -> bool:
 
 
 def _varies(type_: TypeEngine[Any]) -> bool:
-    return bool(type_._variant_mapping) or _is_decorator(type_)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    return bool(sqlalchemy_compat.variants(type_)) or _is_decorator(type_)
 
 
 def _is_decorator(type_: TypeEngine[Any]) -> bool:
@@ -113,7 +114,7 @@ def _is_decorator(type_: TypeEngine[Any]) -> bool:
         isinstance(type_, sa.TypeDecorator)
         and not isinstance(type_, columns.PORTABLE)
         and not type(type_).__module__.startswith("sqlalchemy.")
-        and "_compiler_dispatcher" not in vars(type(type_))  # it has DDL of its own
+        and sqlalchemy_compat.compilers(type(type_)) is None  # it has DDL of its own
     )
 
 
@@ -124,7 +125,7 @@ def _base(type_: TypeEngine[Any], context: AutogenContext) -> str:
 
 def _on(type_: TypeEngine[Any], dialect: str, context: AutogenContext) -> str:
     """Return the source of a type for one dialect."""
-    variant = type_._variant_mapping.get(dialect)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    variant = sqlalchemy_compat.variants(type_).get(dialect)
     if variant is not None:
         return _on(variant, dialect, context)
     if not isinstance(type_, sa.TypeDecorator) or not _is_decorator(type_):

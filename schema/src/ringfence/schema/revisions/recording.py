@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy.engine.mock import MockConnection
 
-from ringfence.schema import alembic_compat
+from ringfence.schema import alembic_compat, sqlalchemy_compat
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class _Recorder:
 
     def _executed(self, statement: Any, *args: Any) -> Any:
         # Creating or dropping a type touches no table; any other statement counts as `op.execute`.
-        if not isinstance(statement, sa.schema._CreateDropBase):  # noqa: SLF001 - SQLAlchemy has a public class per kind only
+        if not sqlalchemy_compat.creates_or_drops(statement):
             self._write(ops.ExecuteSQLOp(statement), in_batch=False)
         else:
             self._recording.whole.append(RecordedOperation(ops.ExecuteSQLOp(statement), self._line()))

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.models.enums import native_enums
 from ringfence.schema.operations.operations import (
     AddEnumLabelOp,
@@ -234,7 +235,7 @@ def _relabelled(kind: TypeEngine[Any], change: Callable[[list[str]], list[str]])
         words: dict[str, Any] = {"name": kind.name, "create_constraint": kind.create_constraint}
         words |= {"schema": kind.schema} if kind.schema else {}
         made = sa.Enum(*change(list(kind.enums)), native_enum=kind.native_enum, **words)
-    for dialect, variant in kind._variant_mapping.items():  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    for dialect, variant in sqlalchemy_compat.variants(kind).items():
         made = made.with_variant(_relabelled(variant, change), dialect)
     return made
 

@@ -14,6 +14,8 @@ from sqlalchemy.sql.ddl import DDLIf, ExecutableDDLElement
 from sqlalchemy.sql.visitors import Visitable
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema import sqlalchemy_compat
+
 SAID_FOR = "mysql"
 HOLDS_ON = "mariadb"
 
@@ -72,11 +74,11 @@ def extend_item(item: Any, beside: Iterable[Any] = ()) -> None:
         beside: All of its table: another of the same name with a condition for MariaDB replaces it there.
     """
     _extend_options(item)
-    given: DDLIf | None = getattr(item, "_ddl_if", None)
+    given = sqlalchemy_compat.condition(item)
     if given is not None and not any(HOLDS_ON in _named(each) for each in beside if each.name == item.name):
-        item._ddl_if = _extended(given)  # noqa: SLF001 - SQLAlchemy has no public way to ask
+        sqlalchemy_compat.set_condition(item, _extended(given))
     # For its CHECK, a Boolean or Enum stores the variants that it had when its column was attached to the table.
-    rule = getattr(item, "_create_rule", None)
+    rule = sqlalchemy_compat.create_rule(item)
     variants = getattr(rule, "keywords", {}).get("variant_mapping")
     if variants and SAID_FOR in variants:
         variants.setdefault(HOLDS_ON, variants[SAID_FOR])
@@ -88,11 +90,11 @@ def extend_type(type_: TypeEngine[Any]) -> None:
     Args:
         type_: The type, which is changed.
     """
-    given = type_._variant_mapping  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    given = sqlalchemy_compat.variants(type_)
     for variant in given.values():
         extend_type(variant)
     if SAID_FOR in given and HOLDS_ON not in given:
-        type_._variant_mapping = given.union({HOLDS_ON: given[SAID_FOR]})  # noqa: SLF001
+        sqlalchemy_compat.add_variant(type_, HOLDS_ON, given[SAID_FOR])
     if isinstance(type_, sa.TypeDecorator):
         extend_type(type_.impl_instance)
         if type(type_).load_dialect_impl is not sa.TypeDecorator.load_dialect_impl:
@@ -108,9 +110,9 @@ def extend_compilers() -> None:
             if cls not in seen:
                 seen.add(cls)
                 waiting.append(cls)
-                dispatcher = cls.__dict__.get("_compiler_dispatcher")
-                if dispatcher is not None and SAID_FOR in dispatcher.specs:
-                    dispatcher.specs.setdefault(HOLDS_ON, dispatcher.specs[SAID_FOR])
+                given = sqlalchemy_compat.compilers(cls)
+                if given is not None and SAID_FOR in given:
+                    given.setdefault(HOLDS_ON, given[SAID_FOR])
 
 
 def extend_statement(statement: Any) -> None:
@@ -169,15 +171,19 @@ def _is_about_text(name: str) -> bool:
 def _extend_listeners(target: sa.MetaData | sa.Table) -> None:
     """Extend DDL that runs when a table is created or dropped, and has `execute_if(dialect="mysql")`."""
     for event in _EVENTS:
-        conditional = [each for each in getattr(target.dispatch, event) if getattr(each, "_ddl_if", None)]
-        if not any(HOLDS_ON in _named(each) for each in conditional):
-            for each in conditional:
-                each._ddl_if = _extended(each._ddl_if)  # noqa: SLF001 - SQLAlchemy has no public way to say it
+        conditional = [
+            (each, given)
+            for each in getattr(target.dispatch, event)
+            if (given := sqlalchemy_compat.condition(each)) is not None
+        ]
+        if not any(HOLDS_ON in _named(each) for each, _ in conditional):
+            for each, given in conditional:
+                sqlalchemy_compat.set_condition(each, _extended(given))
 
 
 def _named(item: Any) -> tuple[str, ...]:
     """Return the dialects for which an item is created, where its condition names them."""
-    dialects: str | Iterable[str] = getattr(getattr(item, "_ddl_if", item), "dialect", None) or ()
+    dialects: str | Iterable[str] = getattr(sqlalchemy_compat.condition(item) or item, "dialect", None) or ()
     return (dialects,) if isinstance(dialects, str) else tuple(dialects)
 
 

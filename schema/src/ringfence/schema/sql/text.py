@@ -2,6 +2,8 @@
 
 import sqlalchemy as sa
 
+from ringfence.schema import sqlalchemy_compat
+
 
 def verbatim(sql: str) -> sa.TextClause:
     """Return SQL for SQLAlchemy, with escaped colons: SQLAlchemy would take a colon before a word for a parameter.
@@ -19,7 +21,7 @@ def single_percents(sql: str, dialect: sa.Dialect) -> str:
         sql: The SQL.
         dialect: The dialect for which SQLAlchemy compiled it.
     """
-    doubled = dialect.identifier_preparer._double_percents  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    doubled = sqlalchemy_compat.doubles_percents(dialect)
     return sql.replace("%%", "%") if doubled else sql
 
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from pymysql.constants import ER
 from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.comparison.model_statements import statements
 from ringfence.schema.comparison.scratch import model_location
 from ringfence.schema.comparison.snapshot import Models, Name, Snapshot
@@ -146,7 +147,7 @@ def in_scratch(
     database = own if own in server.databases else server.default
     try:
         # A CREATE TABLE that the model supplies itself can contain foreign keys, which a temporary table cannot have.
-        own_words = getattr(table, "_creator_ddl", None)
+        own_words = sqlalchemy_compat.creator_statement(table)
         creation = (
             own_words
             if isinstance(own_words, CreateTable)
@@ -211,8 +212,8 @@ def _indexes(table: sa.Table, connection: sa.Connection) -> Iterator[sa.Index]:
 
 def _applies(item: sa.Index | sa.Constraint, ddl: Any, connection: sa.Connection) -> bool:
     """Return whether the `ddl_if` of an item allows it on this connection."""
-    condition = getattr(item, "_ddl_if", None)
-    return condition is None or bool(condition._should_execute(ddl, item, connection))  # noqa: SLF001 - SQLAlchemy has no public way to ask
+    condition = sqlalchemy_compat.condition(item)
+    return condition is None or sqlalchemy_compat.holds(condition, ddl, item, connection)
 
 
 def _index(index: sa.Index, dialect: sa.Dialect) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.features import FEATURES, engines_where
 from ringfence.schema.lint.rule import (
     ERROR,
@@ -147,7 +148,7 @@ def _named(step: OperationCheck) -> Iterator[tuple[str, str]]:
         case _:
             pass
     # SQLAlchemy truncates a name of a naming convention (`op.f`) when it sends the statement.
-    given = ((what, name) for what, name in found if not isinstance(name, sa.sql.elements._truncated_label))  # noqa: SLF001 - as SQLAlchemy asks
+    given = ((what, name) for what, name in found if not sqlalchemy_compat.is_truncated(name))
     yield from ((what, str(name)) for what, name in given if isinstance(name, str))
 
 

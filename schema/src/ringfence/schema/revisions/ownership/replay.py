@@ -10,6 +10,7 @@ from alembic.operations.ops import ExecuteSQLOp
 from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
+from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.operations.operations import (
     CreateEnumOp,
     CreateExcludeOp,
@@ -147,7 +148,7 @@ def _references(objects: Objects, operation: ops.CreateTableOp) -> None:
 def _add_column(objects: Objects, operation: ops.AddColumnOp, conventions: Conventions) -> None:
     schema, name = operation.schema, operation.table_name
     _make_column(objects, schema, name, operation.column)
-    copied = operation.column._copy()  # noqa: SLF001 - SQLAlchemy has no public way to copy a column
+    copied = sqlalchemy_compat.copy_column(operation.column)
     table = sa.Table(name, sa.MetaData(), copied, schema=schema)
     items: Iterable[Any] = (*table.constraints, *table.indexes)
     for item in items:
@@ -202,7 +203,7 @@ def _conventional(
     made = sa.Table(table, metadata, *columns, schema=schema)
     try:
         copied = _copy(item, name, made)
-        given = sa.sql.naming._constraint_name_for_table(copied, made)  # type: ignore[no-untyped-call]  # noqa: SLF001 - SQLAlchemy has no public function for it
+        given = sqlalchemy_compat.conventional_name(copied, made)
     except (sa.exc.SQLAlchemyError, AttributeError, TypeError):  # the convention uses something unknown
         return None
     return str(given) if isinstance(given, str) and given != name else None
