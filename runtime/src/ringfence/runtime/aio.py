@@ -13,12 +13,13 @@ from typing import Any, Generic, Self, TypeVar
 
 from ringfence.runtime.backoff import backoff
 from ringfence.runtime.dal import DALType
-from ringfence.runtime.database import Database, retry_delay
+from ringfence.runtime.database import Database
 from ringfence.runtime.errors import ArgumentError, InterfaceError, RingfenceError, Timeout
 from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import PoolOptions
 from ringfence.runtime.pool.owner import caller
 from ringfence.runtime.readiness import Report
+from ringfence.runtime.retries import retry_delay
 from ringfence.runtime.session import Session
 from ringfence.runtime.settings import Credentials, Settings
 

@@ -12,14 +12,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
 
-from ringfence.runtime.backoff import backoff
 from ringfence.runtime.dal import DALType, build
 from ringfence.runtime.engines import NO_SCOPE, Mode, backend_for
 from ringfence.runtime.errors import (
     ArgumentError,
-    CommitUnknown,
-    Conflict,
-    ConnectionLost,
     InterfaceError,
     RingfenceError,
 )
@@ -27,6 +23,7 @@ from ringfence.runtime.mirror import Mirror
 from ringfence.runtime.pool import Pool, PoolOptions
 from ringfence.runtime.pool.owner import caller, current_owner
 from ringfence.runtime.readiness import Report, check, wait_until_ready
+from ringfence.runtime.retries import retry_delay
 from ringfence.runtime.session import Session
 from ringfence.runtime.session.scopes import Scopes
 from ringfence.runtime.settings import Credentials, Settings
@@ -298,31 +295,5 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-_LONGEST_PAUSE = 10.0  # seconds between two attempts of a transaction
-
-
 def _is_number(seconds: Any, above: float, most: float) -> bool:
     return isinstance(seconds, int | float) and above < seconds <= most
-
-
-def retry_delay(error: RingfenceError, attempt: int, attempts: int, *, idempotent: bool) -> float | None:
-    """Return how many seconds to wait before a transaction is repeated, or None if it must not be.
-
-    An `InterfaceError` counts as its cause: a session that is used after a conflict raises one caused by the conflict.
-
-    Args:
-        error: the error of the attempt.
-        attempt: its number, from 1.
-        attempts: the maximum number of attempts.
-        idempotent: whether to repeat it also if the outcome of COMMIT is unknown.
-    """
-    if isinstance(error, InterfaceError) and isinstance(error.__cause__, RingfenceError):
-        error = error.__cause__
-    again = (Conflict, ConnectionLost, CommitUnknown) if idempotent else (Conflict, ConnectionLost)
-    if not isinstance(error, again) or attempt >= attempts:
-        return None
-    pause = backoff(attempt, 0.02, _LONGEST_PAUSE)
-    log.info(
-        "attempt %d of %d met %s (%s): again in %.3f s", attempt, attempts, type(error).__name__, error, pause
-    )
-    return pause

@@ -1,4 +1,8 @@
-"""The PyDAL layer: the only package that imports pydal, and builds a DAL whose queries run in Ringfence sessions."""
+"""The layer over PyDAL: the only package that imports pydal.
+
+It builds a `DAL` whose tables come from the mirror and whose queries run in sessions: `build` creates it, `select`,
+`rows`, `bulk` and `upsert` read and write.
+"""
 
 from typing import TYPE_CHECKING
 

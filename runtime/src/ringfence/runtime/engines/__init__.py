@@ -1,4 +1,9 @@
-"""The engine backends; `backend_for` alone turns `DB_TYPE` into code, and imports only that engine's driver."""
+"""The engines of the service side: one folder per engine. `backend_for` turns `DB_TYPE` into code.
+
+It imports only the driver of that engine. In each folder `backend` is the backend, `codecs` converts values, `errors`
+classifies the driver's errors, and `streaming` reads large results. `base` has the protocol that the engines
+implement.
+"""
 
 import importlib
 

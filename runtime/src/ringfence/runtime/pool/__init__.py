@@ -1,4 +1,8 @@
-"""A connection pool of limited size: leases, opening of connections, and rotation of credentials."""
+"""The connection pool of a process: limited in size; sessions borrow its connections.
+
+`pool` lends and takes back connections, `opening` opens them, `lease` records who holds one, and `credentials`
+notices changed passwords.
+"""
 
 from ringfence.runtime.pool.pool import Pool, PoolOptions, PoolStats
 

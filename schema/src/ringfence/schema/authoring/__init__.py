@@ -1,1 +1,4 @@
-"""Write files that are then maintained by hand: new revisions, and the layout of a new deployment."""
+"""Write files that are then maintained by hand.
+
+`revise` writes new revisions from the models, `scaffold` the files of a new deployment.
+"""

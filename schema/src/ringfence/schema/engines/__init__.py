@@ -1,4 +1,9 @@
-"""The registry of engines: the only module of the admin side that turns `DB_TYPE` into code."""
+"""The engines of the admin side: one folder per engine, and the only module that turns `DB_TYPE` into code.
+
+In each folder `server` is the backend, and the other modules are named by what they do on this engine: `roles` and
+`accounts`, `privileges`, `row_security` (policies, views and triggers that restrict rows), `introspection`, `ddl`,
+`online_ddl`, `sessions` and so on. `base` has the protocols that the engines implement.
+"""
 
 import importlib
 import time

@@ -1,4 +1,8 @@
-"""The lint: checks what revisions would do, without a database, for every engine of the deployment."""
+"""The lint: check what revisions would do, without a database, for every engine of the deployment.
+
+The rules are in `rules/`, one module per family. `check` runs them, and `pending` runs them for the pending revisions
+of a database.
+"""
 
 from ringfence.schema.lint.check import lint
 from ringfence.schema.lint.finding import Finding, Severity

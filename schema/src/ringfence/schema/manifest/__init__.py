@@ -1,1 +1,5 @@
-"""The manifest, `access.yaml`: its grammar, its rules, and their resolution against the tables of the models."""
+"""The manifest, `access.yaml`: its grammar, its rules, and their resolution against the tables of the models.
+
+`parsing` reads the file, `resolution` determines the grants of each account, `scopes` and `rows` handle row scopes,
+and `guards` checks what the resulting privileges must satisfy.
+"""

@@ -1,6 +1,7 @@
-"""The public names for model files: `Base`, mixins, and column types that behave the same on every engine.
+"""What model files import: `Base`, mixins, and column types that behave the same on every engine.
 
-The modules other than `base` and `columns` translate SQLAlchemy's own types and defaults to those of a mirror.
+`base` and `columns` have the classes, `types` the portable column types; the other modules translate SQLAlchemy's own
+types and defaults to those of a mirror.
 """
 
 from ringfence.schema.models.base import (

@@ -1,1 +1,1 @@
-"""Sample rows for tests and proofs, and clearing the database that holds them."""
+"""Generate rows for the tables of a database (`rows`), and drop everything in a test database (`emptying`)."""
