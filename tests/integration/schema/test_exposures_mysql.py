@@ -78,7 +78,7 @@ REPAIRED = {
     "member": (
         ("mysql",),
         ["GRANT <TILL> TO <KONG> WITH ADMIN OPTION", "SET DEFAULT ROLE <TILL> TO <KONG>"],
-        "as a role, and so has all its rights",
+        "as a role, and so has all its privileges",
         "excess",
     ),
     "proxy": (
@@ -99,17 +99,22 @@ REPAIRED = {
         "has expired: the service cannot log in",
         "missing",
     ),
-    "lifetime": ((), ["ALTER USER <TILL> PASSWORD EXPIRE INTERVAL 90 DAY"], "ends after 90 days", "missing"),
+    "lifetime": (
+        (),
+        ["ALTER USER <TILL> PASSWORD EXPIRE INTERVAL 90 DAY"],
+        "expires after 90 days",
+        "missing",
+    ),
     "attempts": (
         ("mysql",),
         ["ALTER USER <TILL> FAILED_LOGIN_ATTEMPTS 2 PASSWORD_LOCK_TIME UNBOUNDED"],
-        "2 wrong passwords, of anybody, lock",
+        "2 failed logins, by any client, lock",
         "missing",
     ),
     "second password": (
         ("mysql",),
         ["ALTER USER <TILL> IDENTIFIED BY 'another-Of-9-people' RETAIN CURRENT PASSWORD"],
-        "in a second way",
+        "has a second way to log in",
         "excess",
     ),
     "second way": (
@@ -118,7 +123,7 @@ REPAIRED = {
             "ALTER USER <TILL> IDENTIFIED VIA mysql_native_password USING PASSWORD('another-Of-9-people')"
             " OR mysql_native_password USING PASSWORD('one-more-Of-9-people')"
         ],
-        "in a second way",
+        "has a second way to log in",
         "excess",
     ),
     "limits": (
@@ -150,7 +155,7 @@ REPAIRED = {
     "role": (
         (),
         ["GRANT SELECT ON `<OTHER>`.theirs TO <ROLE>", "GRANT <ROLE> TO <TILL> WITH ADMIN OPTION"],
-        "may take on all its rights",
+        "can use all its privileges",
         "excess",
     ),
     "server": ((), ["GRANT PROCESS ON *.* TO <TILL>"], "PROCESS on the whole server", "excess"),
@@ -337,7 +342,10 @@ def test_an_admin_who_may_not_undo_it_is_told_before_anything_has_changed(made):
         with pytest.raises(JobFailed, match="no account was changed") as raised:
             apply_access(made.shop.load(), env)
         told = str(raised.value)
-        assert f"{made.shop.login('till')}: member on role {made.role}: only who holds that role" in told
+        assert (
+            f"{made.shop.login('till')}: member on role {made.role}: only an account that holds that role"
+            in told
+        )
         assert f"{made.till} was granted SELECT ON `{made.other}`.`theirs`, outside the deployment" in told
         assert f"{made.shop.login('till')}: process on server: only an administrator" in told
         assert f"{made.shop.login('till')}: event on database" in told
@@ -366,7 +374,7 @@ def test_triggers_and_events_made_by_hand_are_named(made):
             "migrations/helpers/notes.py", "# bonus and nightly are made by the people of accounting\n"
         )
         assert "bonus" in (still := " | ".join(made.plan().warnings))
-        assert "as whom the job makes" in still
+        assert "with which the job creates objects" in still
         assert "nightly" not in still
     finally:
         (made.shop.root / "migrations/helpers/notes.py").unlink(missing_ok=True)

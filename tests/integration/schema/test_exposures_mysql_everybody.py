@@ -104,7 +104,7 @@ def test_what_mariadb_gives_to_public(deployed):
     # What serves others too is theirs to decide.
     database.execute("GRANT SELECT ON other.* TO staff", "GRANT staff TO PUBLIC")
     [obstacle] = plan_access(shop.load(), shop.env()).obstacles
-    assert "every account of the server may take on the role `staff`" in obstacle
+    assert "every account of the server may activate the role `staff`" in obstacle
     database.execute("REVOKE staff FROM PUBLIC", f"GRANT SELECT ON `{name[:-1]}%`.* TO PUBLIC")
     [obstacle] = plan_access(shop.load(), shop.env()).obstacles
     assert f"PUBLIC has SELECT ON `{name[:-1]}%`.*" in obstacle

@@ -88,13 +88,13 @@ class FamilyAdmin:
             ),
             "definer": (
                 f"REVOKE {self.definer} ON *.* FROM {me}",
-                "may not let a view run as another account",
+                "may not create a view that runs as another account",
             ),
             "GRANT OPTION": (
                 f"REVOKE GRANT OPTION ON `{self.pattern}`.* FROM {me}",
-                "may not pass its rights on",
+                "may not grant its privileges to others",
             ),
-            "catalog": (f"REVOKE SELECT ON `mysql`.* FROM {me}", "may not read who holds what"),
+            "catalog": (f"REVOKE SELECT ON `mysql`.* FROM {me}", "may not read the grants of other accounts"),
         }[right]
         self.shop.database.execute(statement)
         return told
@@ -238,7 +238,7 @@ def test_a_grant_on_what_is_not_the_admins_is_told_and_not_tried(admin, make, th
     root, till = shop.database.server.admin_user, shop.login("till")
     given, revoke = f'GRANT {right} ON {on} TO "{till}"', f'REVOKE {right} ON {on} FROM "{till}"'
     shop.database.execute("CREATE SCHEMA elsewhere", make, given)
-    with pytest.raises(JobFailed, match=f'who alone can take it away: as "{root}", {re.escape(revoke)}'):
+    with pytest.raises(JobFailed, match=f'who alone can revoke it: as "{root}", {re.escape(revoke)}'):
         job(admin)
     shop.database.execute(revoke)
     job(admin)
@@ -251,9 +251,7 @@ def test_a_grant_that_spells_the_database_otherwise_than_the_admins_own_is_told_
     assert "_" in shop.database.name
     shop.database.execute(f"GRANT SELECT ON `{shop.database.name}`.* TO {till}")
     revoke = f"REVOKE SELECT ON `{shop.database.name}`.* FROM {till}"
-    with pytest.raises(
-        JobFailed, match=re.escape(f"administrator of the server can take that away: {revoke}")
-    ):
+    with pytest.raises(JobFailed, match=re.escape(f"administrator of the server can revoke it: {revoke}")):
         job(admin)
     shop.database.execute(revoke)
     job(admin)

@@ -57,14 +57,16 @@ class FamilyChecks:
             )
         if not rights.grants:
             found.errors.append(
-                f"the admin may not pass its rights on: GRANT {', '.join(_PRIVILEGES)} ON {granted_on(name)}.* TO {me}"
-                " WITH GRANT OPTION"
+                f"the admin may not grant its privileges to others: GRANT {', '.join(_PRIVILEGES)} ON"
+                f" {granted_on(name)}.* TO {me} WITH GRANT OPTION"
             )
         found.errors += self._row_security_privileges(
             connection, rights, requirements(deployment, name or "")
         )
         if not rights.catalog:
-            found.errors.append(f"the admin may not read who holds what: GRANT SELECT ON `mysql`.* TO {me}")
+            found.errors.append(
+                f"the admin may not read the grants of other accounts: GRANT SELECT ON `mysql`.* TO {me}"
+            )
             return found
         found.errors += open_to_all(connection)
         declared = self._backend.accounts.hosts.at_declared(connection, accounts)
@@ -88,12 +90,13 @@ class FamilyChecks:
         )
         if missing := ", ".join(right for right in wanted if right not in rights.database):
             yield (
-                f"the admin lacks {missing} on the database, for the views that stand before tables: GRANT {missing} ON"
+                f"the admin lacks {missing} on the database, for the views in front of tables: GRANT {missing} ON"
                 f" {granted_on(self._backend.settings.name)}.* TO {me} WITH GRANT OPTION"
             )
         if needed.views and self._backend.set_definer_privilege not in rights.server:
             yield (
-                "the admin may not let a view run as another account, which scopes and columns need here: GRANT"
+                "the admin may not create a view that runs as another account, which row scopes and column grants"
+                " need here: GRANT"
                 f" {self._backend.set_definer_privilege} ON *.* TO {me}"
             )
         logs, trusts = connection.exec_driver_sql(
@@ -101,7 +104,7 @@ class FamilyChecks:
         ).one()
         if routines and logs and not trusts and "SUPER" not in rights.server:
             yield (
-                "the server logs what it changes and lets nobody but SUPER make triggers and functions, which scopes"
+                "the server has a binary log and lets only SUPER create triggers and functions, which row scopes"
                 " need here: SET GLOBAL log_bin_trust_function_creators = ON, and in the server's configuration"
             )
 
@@ -112,7 +115,7 @@ class FamilyChecks:
         most = int(connection.exec_driver_sql("SELECT @@GLOBAL.max_connections").scalar_one())
         if most - used < _CONNECTIONS:
             found.errors.append(
-                f"{used} of the server's {most} connections are taken, and the job needs {_CONNECTIONS}: let services"
-                " have smaller pools (DB_POOL_SIZE), or give max_connections more"
+                f"{used} of the server's {most} connections are taken, and the job needs {_CONNECTIONS}: reduce"
+                " the pools of the services (DB_POOL_SIZE), or raise max_connections"
             )
         return found

@@ -47,8 +47,8 @@ def compare_passwords(
         if refusal.password and not (state is not None and state.tls):
             found.other.add(login)
         else:
-            why = f"it is let in over TLS alone ({refusal.why})" if refusal.password else refusal.why
-            found.unknown.append(f"whether {login} has the password that is given could not be learnt: {why}")
+            reason = f"it may connect only over TLS ({refusal.why})" if refusal.password else refusal.why
+            found.unknown.append(f"whether {login} has the given password is unknown: {reason}")
     return found
 
 

@@ -77,8 +77,8 @@ class AdminPrivileges:
         """Read the privileges of the connection's account."""
         account, roles = connection.exec_driver_sql("SELECT CURRENT_USER(), CURRENT_ROLE()").one()
         user, _, host = str(account).rpartition("@")
-        mine = f"'{user}'@'{host}'"
-        grantees = [mine]
+        own = f"'{user}'@'{host}'"
+        grantees = [own]
         if roles and roles != "NONE":
             for role in str(roles).split(","):
                 plain = role.strip().replace("`", "'")
@@ -93,7 +93,7 @@ class AdminPrivileges:
             (tuple(grantees),),
         ).all()
         return cls(
-            mine,
+            own,
             {right for right, _ in global_privileges},
             {right for right, may in global_privileges if may == "YES"},
             [(right, pattern, bool(matching), bool(may)) for right, pattern, matching, may in on_databases],
@@ -182,7 +182,7 @@ def revoking(accounts: "FamilyAccounts", privilege: Privilege) -> str:
 
 
 def unrevocable(accounts: "FamilyAccounts", connection: sa.Connection, difference: Difference) -> list[str]:
-    """Return a message for each revoke that the admin may not send, with who may.
+    """Return a message for each revoke that the admin may not send, and who may send it.
 
     Args:
         accounts: writes the engine's statements for accounts and grants.
@@ -198,12 +198,11 @@ def unrevocable(accounts: "FamilyAccounts", connection: sa.Connection, differenc
         if p.kind == "role":
             if not accounts.may_revoke_role(connection, *parse_role_label(p.name)):
                 found.append(
-                    f"{p}: only who holds that role with the admin option can take it away: {revoking(accounts, p)}"
+                    f"{p}: only an account that holds that role with the admin option can revoke it:"
+                    f" {revoking(accounts, p)}"
                 )
         elif not rights.may_revoke(p.verb, p.schema if p.kind == "database" else None):
-            found.append(
-                f"{p}: only an administrator of the server can take that away: {revoking(accounts, p)}"
-            )
+            found.append(f"{p}: only an administrator of the server can revoke it: {revoking(accounts, p)}")
     return found
 
 

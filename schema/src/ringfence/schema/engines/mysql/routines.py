@@ -100,17 +100,17 @@ def declared_routines(
     for kind, schema, name in rows:
         known.setdefault((schema, name), []).append(kind)
     privileges = set()
-    wrong = []
+    obstacles = []
     for account, function in asked:
         schema, _, name = function.name.lower().rpartition(".")
         key = (schema or database, name)
         if key not in known:
-            wrong.append(
+            obstacles.append(
                 f"{function.origin}: the database has no routine {function.name}; is a migration missing?"
             )
         for kind in known.get(key, ()):
             privileges.add(Privilege(account.login, kind, *key, "execute"))
-    return privileges, wrong
+    return privileges, obstacles
 
 
 _DEFINERS = """
@@ -154,10 +154,10 @@ def undeclared_definers(
         by_hand = kind in _BY_ITSELF and name.lower() not in known
         if by_hand:
             says = f"no migration and no model names {what}, which runs with the rights of {runs}"
-            resolution = f"let a migration make it, or DROP {kind.upper()} {quoted(schema)}.{quoted(name)}"
+            resolution = f"let a migration create it, or DROP {kind.upper()} {quoted(schema)}.{quoted(name)}"
         elif runs != admin:
-            says = f"{what} runs with the rights of {runs}, and not of {admin}, as whom the job makes what it makes"
-            resolution = "let a migration make it again, when that was done by hand"
+            says = f"{what} runs with the rights of {runs}, and not of {admin}, with which the job creates objects"
+            resolution = "let a migration create it again, if it was changed by hand"
         else:
             continue
         yield Exposure(kind, None, says, resolution=resolution, finding=None)
@@ -166,7 +166,7 @@ def undeclared_definers(
 def _known_text(connection: sa.Connection, deployment: "Deployment") -> str:
     """Return the text of all migrations and of the models' DDL, in lower case."""
     files = sorted(deployment.migrations.rglob("*.py")) if deployment.migrations.is_dir() else []
-    said = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
     models = Models(tuple(deployment.metadata), deployment.tables)
-    said += [statement.sql for statement in statements(models, connection)]
-    return "\n".join(said).lower()
+    texts += [statement.sql for statement in statements(models, connection)]
+    return "\n".join(texts).lower()

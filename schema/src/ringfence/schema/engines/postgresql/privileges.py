@@ -302,7 +302,7 @@ class PostgreSQLPrivileges:
             if held in taken or replace(held, column="") in taken:
                 (batch,) = batches([held], things=False)
                 found.append(
-                    f"{held} was granted by {grantor}, who alone can take it away: as {quoted(grantor)},"
+                    f"{held} was granted by {grantor}, who alone can revoke it: as {quoted(grantor)},"
                     f" {self.revoke(batch)}"
                 )
         return found

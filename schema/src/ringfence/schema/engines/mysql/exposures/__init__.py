@@ -34,31 +34,33 @@ def exposures(
         accounts: writes the engine's statements for accounts and grants.
         connection: the admin's.
         deployment: its accounts, tables and protected logins.
-        logins: the accounts that are ours, also those that are no longer declared.
+        logins: the managed accounts, also those that are no longer declared.
     """
     database = accounts.database(connection)
     schemas = frozenset({database, *(str(t.schema) for t in deployment.tables.values() if t.schema)})
     if mysql_hosts.has_table(connection, releases.retired.name):
         schemas |= releases.schemas_retired(connection)
-    ours: dict[tuple[str, str], str | None] = {
+    managed: dict[tuple[str, str], str | None] = {
         (login, host): login
         for login, hosts in mysql_hosts.managed_hosts(connection).items()
         for host in hosts
     }
-    ours |= {pair: pair[0] for pair in accounts.pairs(logins) if pair[0] in logins}
-    ours[definer(database), DEFINER_HOST] = None
+    managed |= {pair: pair[0] for pair in accounts.pairs(logins) if pair[0] in logins}
+    managed[definer(database), DEFINER_HOST] = None
     declared = {account.login for account in deployment.accounts.values()}
-    mine = tuple(login for login in logins if login in declared)
+    declared_logins = tuple(login for login in logins if login in declared)
     rights = AdminPrivileges.read(connection)
     found = [*anonymous(connection)]
-    found += accounts.granted_to_all(connection, ours, schemas)
-    found += memberships.proxies(connection, ours)
-    found += memberships.members(accounts, connection, ours, schemas)
-    found += _roles_and_global_privileges(accounts, connection, mine)
-    found += account_state.exposures(accounts, connection, account_state.states(accounts, connection, mine))
-    found += elsewhere(accounts, connection, mine, schemas, rights)
+    found += accounts.granted_to_all(connection, managed, schemas)
+    found += memberships.proxies(connection, managed)
+    found += memberships.members(accounts, connection, managed, schemas)
+    found += _roles_and_global_privileges(accounts, connection, declared_logins)
+    found += account_state.exposures(
+        accounts, connection, account_state.states(accounts, connection, declared_logins)
+    )
+    found += elsewhere(accounts, connection, declared_logins, schemas, rights)
     administrators = {str(name) for (name,) in connection.exec_driver_sql(_ADMINISTRATORS)}
-    named = {f"'{login}'@'{host}'" for login, host in ours} | {rights.account} | administrators
+    named = {f"'{login}'@'{host}'" for login, host in managed} | {rights.account} | administrators
     protected = {"mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC", ""}
     protected |= set(deployment.policy.protected)
 
@@ -75,7 +77,7 @@ def _roles_and_global_privileges(
     """Yield the roles and global privileges that our accounts hold; no attempt on a table would show them."""
     for p in sorted(accounts.privileges.held(connection, logins, ())):
         if p.kind == "role":
-            says = f"{p.login} was granted the role {p.name}, and may take on all its rights"
+            says = f"{p.login} was granted the role {p.name}, and can use all its privileges"
         elif p.kind == "server":
             says = f"{p.login} was granted {p.verb.upper()} on the whole server"
         else:
@@ -84,7 +86,7 @@ def _roles_and_global_privileges(
             "membership" if p.kind == "role" else "server right",
             p.login,
             says,
-            resolution=f"apply revokes it where the admin may, else who granted it: {revoking(accounts, p)}",
+            resolution=f"an apply revokes it if the admin may, else its grantor must: {revoking(accounts, p)}",
         )
 
 
@@ -95,7 +97,7 @@ def anonymous(connection: sa.Connection) -> Iterator[Exposure]:
         yield Exposure(
             "anonymous account",
             None,
-            f"any name without an account logs in as {account}",
+            f"every user name without an account logs in as {account}",
             resolution=f"DROP USER {account}",
             finding=None,
         )

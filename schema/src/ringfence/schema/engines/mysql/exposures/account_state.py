@@ -109,8 +109,8 @@ def _password(accounts: "FamilyAccounts", state: AccountState) -> Iterator[Expos
         yield Exposure(
             "authentication",
             login,
-            f"{account} logs in by the plugin {state.plugin or 'of the server'}, which asks for no password of ours;"
-            " it is kept",
+            f"{account} logs in by the plugin {state.plugin or 'of the server'}, which does not use the"
+            " given password; it is left as it is",
             resolution=f"if that is not meant: ALTER USER {account} IDENTIFIED BY a password; the next apply sets it",
             finding="missing",
         )
@@ -126,7 +126,7 @@ def _password(accounts: "FamilyAccounts", state: AccountState) -> Iterator[Expos
         yield Exposure(
             "authentication",
             login,
-            f"{account} can be logged in to in a second way, beside its password",
+            f"{account} has a second way to log in beside its password",
             repair=accounts.only_password(state),
         )
     if state.factors > 1:
@@ -141,7 +141,7 @@ def _password(accounts: "FamilyAccounts", state: AccountState) -> Iterator[Expos
         yield Exposure(
             "password",
             login,
-            f"the password of {account} ends after {state.lifetime} days, which no manifest says",
+            f"the password of {account} expires after {state.lifetime} days, which the manifest does not declare",
             repair=Statement.plain(f"ALTER USER {account} PASSWORD EXPIRE DEFAULT"),
             finding="missing",
         )
@@ -149,7 +149,7 @@ def _password(accounts: "FamilyAccounts", state: AccountState) -> Iterator[Expos
         yield Exposure(
             "password",
             login,
-            f"the password of {account} ends on {state.ends}, by the server's default_password_lifetime",
+            f"the password of {account} expires on {state.ends}, by the server's default_password_lifetime",
             resolution=f"give it another before that day, or ALTER USER {account} PASSWORD EXPIRE NEVER",
             finding=None,
         )
@@ -157,7 +157,7 @@ def _password(accounts: "FamilyAccounts", state: AccountState) -> Iterator[Expos
         yield Exposure(
             "password",
             login,
-            f"{state.attempts} wrong passwords, of anybody, lock {account} for a while (FAILED_LOGIN_ATTEMPTS)",
+            f"{state.attempts} failed logins, by any client, lock {account} for a while (FAILED_LOGIN_ATTEMPTS)",
             repair=Statement.plain(f"ALTER USER {account} FAILED_LOGIN_ATTEMPTS 0 PASSWORD_LOCK_TIME 0"),
             finding="missing",
         )
@@ -175,18 +175,20 @@ def _connection(accounts: "FamilyAccounts", state: AccountState, *, encrypted: b
         yield Exposure(
             "tls",
             login,
-            f"{account} is let in with {what}; that requirement was not made here, and is kept",
+            f"{account} must connect with {what}; the manifest does not declare that requirement, and it is left as it"
+            " is",
             resolution=f"{resolution}ALTER USER {account} REQUIRE NONE",
             finding="missing",
         )
     words = [(word, number) for word, number in zip(_LIMITS, state.limits, strict=False) if number]
     if words:
-        said = ", ".join(f"{word} {number:g}" for word, number in words)
+        limits = ", ".join(f"{word} {number:g}" for word, number in words)
         none = " ".join(f"{word} 0" for word, _ in words)
         yield Exposure(
             "limit",
             login,
-            f"{account} is limited to {said}, which no manifest says: the server refuses it what is beyond that",
+            f"{account} is limited to {limits}, which the manifest does not declare: the server refuses requests"
+            " beyond that",
             repair=Statement.plain(f"ALTER USER {account} WITH {none}"),
             finding="missing",
         )

@@ -22,33 +22,34 @@ _PROXIES = f"""
 """  # noqa: S608 - constant SQL
 
 
-def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> Iterator[Exposure]:
-    """Yield the PROXY grants by which others can act as our accounts, or our accounts as others.
+def proxies(connection: sa.Connection, managed: Mapping[AccountAt, str | None]) -> Iterator[Exposure]:
+    """Yield the PROXY grants by which others can act as managed accounts, or managed accounts as others.
 
     Args:
         connection: the admin's.
-        ours: our accounts -> the login that is reported; None for the account that views run as.
+        managed: managed accounts -> the login that is reported; None for the account that views run as.
     """
     rows = connection.exec_driver_sql(_PROXIES).all()
-    logins = {login for login, _ in ours}
-    passing = {
-        (login, host) for _, _, login, host, passes_on, _, mine in rows if mine and passes_on
-    }  # ('', '') stands for every account
-    for user, host, proxied, at, _, strong, _ in rows:
-        whose = (user, host)
-        if proxied not in logins and whose not in ours and proxied:
+    logins = {login for login, _ in managed}
+    # Those that the admin may grant and revoke; ('', '') stands for every account.
+    grantable = {
+        (login, host) for _, _, login, host, passes_on, _, by_admin in rows if by_admin and passes_on
+    }
+    for user, host, proxied, at, _, is_administrator, _ in rows:
+        holder = (user, host)
+        if proxied not in logins and holder not in managed and proxied:
             continue
-        if not proxied and strong:
-            continue  # an administrator's, which the installation of the server makes
-        who, whom = account(user, host), account(proxied, at)
-        sql = f"REVOKE PROXY ON {whom} FROM {who}"
-        may = bool(proxied) and bool({("", ""), (proxied, at)} & passing)
+        if not proxied and is_administrator:
+            continue  # the installation of the server grants it to an administrator
+        grantee, proxied_account = account(user, host), account(proxied, at)
+        sql = f"REVOKE PROXY ON {proxied_account} FROM {grantee}"
+        may = bool(proxied) and bool({("", ""), (proxied, at)} & grantable)
         login = (
-            ours.get(whose)
-            if whose in ours
-            else next((t for (u, _), t in ours.items() if u == proxied), None)
+            managed.get(holder)
+            if holder in managed
+            else next((t for (u, _), t in managed.items() if u == proxied), None)
         )
-        says = f"{who} may act as {whom if proxied else 'any account'} (PROXY), and then has all its rights"
+        says = f"{grantee} may act as {proxied_account if proxied else 'any account'} (PROXY), with all its privileges"
         if may:
             yield Exposure("proxy", login, says, repair=Statement.plain(sql))
         else:
@@ -56,7 +57,7 @@ def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> 
                 "proxy",
                 login,
                 says,
-                resolution=f"an account that holds PROXY on it WITH GRANT OPTION can take it away: {sql}",
+                resolution=f"an account that holds PROXY on it WITH GRANT OPTION can revoke it: {sql}",
                 refuses=True,
             )
 
@@ -64,26 +65,26 @@ def proxies(connection: sa.Connection, ours: Mapping[AccountAt, str | None]) -> 
 def members(
     accounts: "FamilyAccounts",
     connection: sa.Connection,
-    ours: Mapping[AccountAt, str | None],
+    managed: Mapping[AccountAt, str | None],
     schemas: frozenset[str],
 ) -> Iterator[Exposure]:
-    """Yield the accounts that were granted one of ours as a role, and the roles that PUBLIC was granted.
+    """Yield the accounts that were granted a managed account as a role, and the roles that PUBLIC was granted.
 
     Args:
         accounts: writes the engine's statements for accounts and roles.
         connection: the admin's.
-        ours: our accounts -> the login that is reported; None for the account that views run as.
+        managed: managed accounts -> the login that is reported; None for the account that views run as.
         schemas: the databases of the deployment.
     """
     for role, at, user, host, _ in connection.exec_driver_sql(accounts.memberships).all():
-        login = ours.get((role, at))
+        login = managed.get((role, at))
         if (user, host) == PUBLIC:
             yield from _public_role(accounts, connection, (role, at), schemas)
-        elif (role, at) in ours and (user, host) not in ours:
-            name, who = accounts.role_name(role, at), account(user, host)
+        elif (role, at) in managed and (user, host) not in managed:
+            name, grantee = accounts.role_name(role, at), account(user, host)
             says, sql = (
-                f"{who} was granted {name} as a role, and so has all its rights",
-                f"REVOKE {name} FROM {who}",
+                f"{grantee} was granted {name} as a role, and so has all its privileges",
+                f"REVOKE {name} FROM {grantee}",
             )
             if accounts.may_revoke_role(connection, role, at):
                 yield Exposure(
@@ -108,18 +109,18 @@ def _public_role(
 ) -> Iterator[Exposure]:
     """Yield a role of MariaDB's PUBLIC; the repair revokes it where it reaches the deployment and nothing else."""
     reaches = holdings(accounts, connection, role)
-    here = {one for one in reaches if one == "*" or any(matches(one, schema) for schema in schemas)}
+    in_deployment = {one for one in reaches if one == "*" or any(matches(one, schema) for schema in schemas)}
     name = accounts.role_name(*role)
-    says = f"every account of the server may take on the role {name}, which reaches {_listed(reaches) or 'nothing'}"
+    says = f"every account of the server may activate the role {name}, which reaches {_listed(reaches) or 'nothing'}"
     sql = f"REVOKE {name} FROM PUBLIC"
     if (
-        here
+        in_deployment
         and {unescaped(one) for one in reaches} <= schemas
         and accounts.may_revoke_role(connection, *role)
     ):
         yield Exposure("membership", None, says, repair=Statement.plain(sql))
-    elif here:
-        resolution = f"as who granted it, who knows whom else that serves: {sql}"
+    elif in_deployment:
+        resolution = f"its grantor must decide, because other accounts may use it: {sql}"
         yield Exposure("membership", None, says, resolution=resolution, refuses=True)
     elif reaches:
         yield Exposure("membership", None, says, resolution=f"if that is not meant: {sql}", finding=None)
@@ -129,7 +130,7 @@ def mandatory(
     accounts: "FamilyAccounts",
     connection: sa.Connection,
     roles: Iterable[AccountAt],
-    ours: Mapping[AccountAt, str | None],
+    managed: Mapping[AccountAt, str | None],
     schemas: frozenset[str],
 ) -> Iterator[Exposure]:
     """Yield the roles that MySQL gives every account by the variable `mandatory_roles`.
@@ -138,25 +139,25 @@ def mandatory(
         accounts: the query of the granted roles.
         connection: the admin's.
         roles: the roles of the variable.
-        ours: our accounts -> the login that is reported; None for the account that views run as.
+        managed: managed accounts -> the login that is reported; None for the account that views run as.
         schemas: the databases of the deployment.
     """
     for role in roles:
         reaches = holdings(accounts, connection, role)
-        if not reaches and role not in ours:
+        if not reaches and role not in managed:
             continue
-        here = (
-            role in ours
+        in_deployment = (
+            role in managed
             or "*" in reaches
             or any(matches(one, schema) for one in reaches for schema in schemas)
         )
         yield Exposure(
             "membership",
-            ours.get(role),
+            managed.get(role),
             f"every account of the server has the role {account(*role)} (mandatory_roles), which reaches"
             f" {_listed(reaches) or 'nothing yet'}",
             resolution="as an administrator of the server: SET PERSIST mandatory_roles, without it",
-            refuses=here,
+            refuses=in_deployment,
         )
 
 

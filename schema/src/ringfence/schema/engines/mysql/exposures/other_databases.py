@@ -1,4 +1,4 @@
-"""Grants across deployments on the MySQL family: of our accounts in other databases, and of others in ours."""
+"""Grants across databases on the MySQL family: of managed accounts in others, and of other accounts in this one."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ def elsewhere(
     schemas: frozenset[str],
     rights: AdminPrivileges,
 ) -> Iterator[Exposure]:
-    """Yield what our accounts were granted outside the databases of the deployment.
+    """Yield what managed accounts were granted outside the databases of the deployment.
 
     Args:
         accounts: writes the engine's statements for accounts and grants.
@@ -75,7 +75,7 @@ def elsewhere(
             yield Exposure(
                 "grant elsewhere",
                 bundle.login,
-                f"{says}, which is that of another deployment, and is left to it",
+                f"{says}, in the database of another deployment, which manages it",
                 resolution="give the account of each deployment a login of its own",
                 finding=None,
             )
@@ -95,7 +95,7 @@ def elsewhere(
                 "grant elsewhere",
                 bundle.login,
                 says,
-                resolution="the admin may not take that away; as an administrator of the server: REVOKE"
+                resolution="the admin may not revoke it; as an administrator of the server: REVOKE"
                 f" {on} FROM {account}",
                 refuses=True,
             )
@@ -111,7 +111,7 @@ def _held(
     for query in _ELSEWHERE:
         for grantee, kind, schema, name, verb, column, grantable in connection.exec_driver_sql(query, given):
             # A pattern that also matches a database of the deployment is revoked with the grants on that.
-            if kind == "database" and any(matches(schema, ours) for ours in schemas):
+            if kind == "database" and any(matches(schema, own) for own in schemas):
                 continue
             if verb.upper() != "USAGE":
                 found.add(Privilege(names[grantee], kind, schema, name, verb.lower(), column))
@@ -124,11 +124,11 @@ def _held(
 
 def _accounts_of(connection: sa.Connection, schema: str) -> set[str] | None:
     """Return the logins of the deployment in another database; none without a deployment, None if not readable."""
-    there = connection.exec_driver_sql(
+    is_deployment = connection.exec_driver_sql(
         "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
         (schema, releases.account.name),
     ).scalar_one()
-    if not there:
+    if not is_deployment:
         return set()
     table = f"{quoted(schema).replace('%', '%%')}.{releases.account.name}"
     try:
@@ -147,7 +147,7 @@ def others(
 
     Args:
         connection: the admin's.
-        known: whether an account, as 'login'@'host', is ours, the admin, or named by the manifest.
+        known: whether an account, as 'login'@'host', is managed, the admin, or named by the manifest.
         schemas: the databases of the deployment.
     """
     by_name: dict[str, set[str]] = {}
@@ -161,17 +161,18 @@ def others(
         yield Exposure(
             "wildcard grant",
             None,
-            f"{grantee} was granted rights on `{pattern}`.*, which is of {', '.join(reached)} too, for _ and % stand"
-            " for other characters there",
-            resolution="as who granted it: grant it on the database that was meant, with \\_ and \\%, and revoke it on"
-            " the pattern; or name its login under `protected:` when that is meant",
+            f"{grantee} was granted privileges on `{pattern}`.*, which also matches {', '.join(reached)}, because _ and"
+            " % are wildcards there",
+            resolution="as its grantor: grant it on the intended database, with \\_ and \\%, and revoke it on the"
+            " pattern; or name its login under `protected:` if it is intended",
         )
     for grantee, things in sorted(by_name.items()):
         yield Exposure(
             "grant",
             None,
-            f"{grantee}, which is no account of the manifest, was granted rights on {', '.join(sorted(things))}",
-            resolution="revoke them, or name its login under `protected:` when they are meant",
+            f"{grantee}, which is not an account of the manifest, was granted privileges on"
+            f" {', '.join(sorted(things))}",
+            resolution="revoke them, or name its login under `protected:` if they are intended",
             finding=None,
         )
 
