@@ -100,7 +100,10 @@ class AdminPrivileges:
         )
 
     def may_revoke(self, verb: str, schema: str | None) -> bool:
-        """Return whether a REVOKE of this privilege would succeed; one that fails harms a cluster.
+        """Return whether a REVOKE of this privilege would succeed.
+
+        On Galera a statement that fails is voted on by the hash of its error message. A node whose message differs
+        leaves the cluster: https://github.com/mariadb-corporation/galera/issues/634 shows it for a REVOKE (error 1141).
 
         Args:
             verb: the privilege, in any case.
@@ -340,8 +343,8 @@ class FamilyPrivileges:
     def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
         """Return the revokes of roles, of global and of database privileges that the admin may not send.
 
-        They are found before anything is sent, because a REVOKE that fails does harm where each statement commits by
-        itself.
+        They are found before anything is sent, because each statement commits by itself: the ones before a REVOKE that
+        fails stay. On Galera such a REVOKE can also remove a node (see `AdminPrivileges.may_revoke`).
         """
         return unrevocable(self._accounts, connection, difference)
 
