@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -18,6 +17,7 @@ from servers.base import clean_environment
 from servers.process import free_ports
 from support import forked_commands
 from support.repository import ROOT, blocks
+from support.waiting import eventually
 
 BIN = Path(sys.executable).parent
 SERVICES = Path(__file__).parents[2] / "services"
@@ -59,14 +59,11 @@ def ask(port, path, body=None):
 
 
 def wait_for(port, process, log):
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
+    def answer():
         assert process.poll() is None, log.read_text()
-        try:
-            return ask(port, "/readyz")
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"nobody answers at {port}: {log.read_text()}")
+        return ask(port, "/readyz")
+
+    return eventually(answer, explain=log.read_text)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from support.accounts import Plain, ask, code
-from support.runtime_shop import until
+from support.waiting import eventually
 
 pytestmark = [pytest.mark.requires("accounts"), pytest.mark.newer]
 
@@ -78,7 +78,7 @@ def test_a_migration_and_writers_on_other_nodes_end_an_open_transaction_on_galer
     ask(reader, "BEGIN")
     assert ask(reader, locking) == [(1,)]
     assert code(elsewhere, "UPDATE note SET body = 'z' WHERE id = 1") is None
-    until(lambda: ask(admin, "SELECT body FROM note WHERE id = 1") == [("z",)])
+    eventually(lambda: ask(admin, "SELECT body FROM note WHERE id = 1") == [("z",)])
     assert code(reader, locking) == DEADLOCK
     ask(reader, "ROLLBACK")
     elsewhere.close()

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from demo.client import Client
 from demo.processes import GUNICORN, MIGRATE
 from servers.base import clean_environment
 from servers.process import free_ports
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
@@ -48,10 +48,7 @@ class Running:
 
     def wait(self, what: str) -> None:
         """Wait until its log holds something."""
-        deadline = time.monotonic() + 30
-        while what not in self.log.read_text():
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
+        eventually(lambda: what in self.log.read_text(), explain=self.log.read_text)
 
 
 @contextmanager
@@ -130,10 +127,7 @@ def test_several_processes_of_several_threads_write_and_lose_nothing(tmp_path):
     file = tmp_path / "busy.sqlite"
     migrate(file)
     with service("backend_api", environment(file, DB_WORKERS="2", WEB_THREADS="4"), tmp_path) as running:
-        deadline = time.monotonic() + 30
-        while not running.answers():
-            assert time.monotonic() < deadline, running.log.read_text()
-            time.sleep(0.05)
+        eventually(running.answers, explain=running.log.read_text)
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda n: running.client.post("/events", {"kind": f"k{n}"}), range(200)))
         assert {answer.status for answer in answers} == {201}
@@ -164,8 +158,5 @@ def test_a_service_answers_again_by_itself_after_its_server_was_away(own_server,
             assert running.client.get("/livez").status == 200
             server.processes[0].start()
             server.processes[0].wait_until(lambda: database.connect().close())
-            deadline = time.monotonic() + 30
-            while running.client.get("/users").status != 200:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            eventually(lambda: running.client.get("/users").status == 200)
             assert running.client.post("/events", {"kind": "after"}).status == 201

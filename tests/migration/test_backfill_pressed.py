@@ -16,7 +16,7 @@ from servers import galera
 from servers.base import Database
 from servers.process import free_ports
 from support.deployments import lay_out
-from support.runtime_shop import until
+from support.waiting import eventually
 
 ROWS = 120
 RAISE = """
@@ -80,7 +80,7 @@ def test_it_waits_while_flow_control_stands_the_cluster_still(own_server, tmp_pa
         # The backfill may itself stand still in a COMMIT, so somebody else ends it, when it has lasted for a while.
         try:
             before = paused()
-            until(lambda: paused() - before > 1e9, 60)
+            eventually(lambda: paused() - before > 1e9, 60)
         finally:
             slow.cursor().execute("UNLOCK TABLES")
 
@@ -123,7 +123,7 @@ def test_it_waits_for_a_standby_that_lags_and_must_see_it(own_replicated, tmp_pa
     )
     shop = stock(tmp_path, database, DB_USER=boss, DB_PASS="x")
     streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
-    until(lambda: database.execute(streaming) == [(1,)], 60)
+    eventually(lambda: database.execute(streaming) == [(1,)], 60)
     watched = Watched(shop, login=(boss, "x"))
     with pytest.raises(BadSettings, match=f'lag of 1 replica .*GRANT pg_monitor TO "{boss}"'):
         watched.run(Pace())
@@ -137,7 +137,7 @@ def test_it_waits_for_a_standby_that_lags_and_must_see_it(own_replicated, tmp_pa
 
         def press():
             behind.cursor().execute("SELECT pg_wal_replay_pause()")
-            until(lambda: database.execute("UPDATE customer SET email = 'a@b'", lags) == [(1,)], 60)
+            eventually(lambda: database.execute("UPDATE customer SET email = 'a@b'", lags) == [(1,)], 60)
 
         def run_another():
             # It must see that the one that waits is alive; only then the standby goes on.
@@ -171,7 +171,7 @@ def test_it_waits_for_a_replica_that_lags_or_has_stopped(own_replicated, tmp_pat
         with contextlib.suppress(Exception):  # the table is not there yet
             return copy.execute("SELECT COUNT(*) FROM purchase") == [(ROWS,)]
 
-    until(arrived, 60)
+    eventually(arrived, 60)
     gauge = Gauge(reach(shop.settings()), [host])
     with (
         contextlib.closing(copy.connect()) as behind,
@@ -181,7 +181,7 @@ def test_it_waits_for_a_replica_that_lags_or_has_stopped(own_replicated, tmp_pat
         def hold():
             behind.cursor().execute("LOCK TABLES customer READ, purchase READ")
             shop.database.execute("UPDATE customer SET email = 'c@d'")
-            until(lambda: gauge.read(connection).slowest.seconds > 1, 60)
+            eventually(lambda: gauge.read(connection).slowest.seconds > 1, 60)
 
         watched = Watched(shop, hold, lambda: behind.cursor().execute("UNLOCK TABLES"))
         heard = watched.run(Pace(lag=1.0, replicas=(host,)))
@@ -201,7 +201,7 @@ def test_it_waits_for_a_replica_that_lags_or_has_stopped(own_replicated, tmp_pat
             f"waiting: the replica {host} does not replicate: IO thread running: Yes, SQL thread running: No"
         )
         assert watched.waited_at == 40
-        until(lambda: raised(copy) == ROWS)
+        eventually(lambda: raised(copy) == ROWS)
 
         replica.close()
         found = gauge.read(connection).slowest

@@ -20,6 +20,7 @@ from ringfence.schema.privileges.apply import apply
 from ringfence.schema.privileges.plan import make_plan
 from servers.base import clean_environment
 from support.deployments import lay_out
+from support.waiting import eventually
 
 
 @pytest.fixture
@@ -346,10 +347,7 @@ def test_a_job_that_is_stopped_in_a_revision_leaves_the_next_one_free(shop, numb
         """,
     )
     running = start(shop, "migrate")
-    deadline = time.monotonic() + 30
-    while not (shop.root / "again").exists():
-        assert time.monotonic() < deadline, running.communicate()
-        time.sleep(0.05)
+    eventually((shop.root / "again").exists)
     running.send_signal(number)
     running.communicate(timeout=30)
     assert running.returncode == (143 if number == signal.SIGTERM else -number)

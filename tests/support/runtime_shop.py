@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -238,14 +237,6 @@ def sleeping(db_type: str, seconds: float) -> str:
         return f"SELECT SLEEP({seconds})"
     steps = int(seconds * 20_000_000)
     return f"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {steps}) SELECT max(x) FROM c"
-
-
-def until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until something holds; fail when it never does."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came to hold"
-        time.sleep(0.02)
 
 
 def in_threads(count: int, work: Callable[[int], object], seconds: float = 60.0) -> list[object]:

@@ -20,6 +20,7 @@ from servers.mysql_family import processlist
 from servers.process import free_ports
 from support.pydal_sides import Ours, Side, case
 from support.stalling_proxy import Stalling
+from support.waiting import eventually
 
 POOL = "Pool and connections"
 TRANSACTIONS = "Transactions"
@@ -48,9 +49,10 @@ def end_all(side: Side) -> None:
     """Have the server end every connection to this database."""
     kill = "SELECT pg_terminate_backend(%d)" if side.engine == "postgresql" else "KILL %d"
     with contextlib.closing(side.database.connect()) as admin:
-        for number in sessions_of(side, admin):
+        ended = set(sessions_of(side, admin))
+        for number in ended:
             admin.cursor().execute(kill % number)
-    time.sleep(0.3)
+        eventually(lambda: not ended & set(sessions_of(side, admin)))
 
 
 def identity(dal: Any, side: Side) -> int:

@@ -162,7 +162,7 @@ def test_cancelling_one_who_waits_for_his_turn(shop_db: FreshDatabase) -> None:
         async with opened(shop_db, 1) as shop, shop.session() as session:
             await session.run(lambda dal: dal(dal.item).count())
             waiting = asyncio.create_task(shop.run(lambda dal: dal(dal.item).count()))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0)  # one step of the loop, after which the task waits for its turn
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting

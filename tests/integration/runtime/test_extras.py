@@ -1,9 +1,9 @@
 """Flask, gunicorn, Prometheus and Quart together with the runtime: what its wheel alone does not bring."""
 
 import asyncio
+import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -19,6 +19,7 @@ from servers.base import Database as FreshDatabase
 from servers.base import clean_environment
 from servers.process import free_ports
 from support.runtime_shop import mirror, mirror_file
+from support.waiting import eventually
 
 TESTS = Path(__file__).parents[2]
 
@@ -41,6 +42,13 @@ def add(name):
 """
 
 
+def listens(port: int, process: "subprocess.Popen[str]") -> bool:
+    """Whether the server accepts connections; raises OSError until then, and fails when its process has ended."""
+    assert process.poll() is None, process.communicate()[1]
+    with socket.create_connection(("127.0.0.1", port), timeout=10):
+        return True
+
+
 @pytest.mark.slow
 def test_gunicorn_with_preload(shop_db: FreshDatabase, tmp_path: Path) -> None:
     (tmp_path / "shop_app.py").write_text(
@@ -59,22 +67,11 @@ def test_gunicorn_with_preload(shop_db: FreshDatabase, tmp_path: Path) -> None:
         text=True,
     )
     try:
-        workers, count = set(), 0
-        end = time.monotonic() + 60
-        while count < 40 and time.monotonic() < end:
-            try:
-                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/add/n{count}", timeout=10)
-            except urllib.error.HTTPError:
-                raise
-            except OSError:  # it is not up yet
-                assert count == 0
-                assert gunicorn.poll() is None, gunicorn.communicate()[1]
-                time.sleep(0.1)
-            else:
-                with answer:
-                    workers.add(answer.read())
-                count += 1
-        assert count == 40
+        eventually(lambda: listens(port, gunicorn))
+        workers = set()
+        for count in range(40):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/add/n{count}", timeout=10) as answer:
+                workers.add(answer.read())
         assert workers
     finally:
         gunicorn.terminate()
@@ -151,14 +148,8 @@ def test_metrics_of_several_workers(shop_db: FreshDatabase, tmp_path: Path) -> N
 
     try:
         workers: set[str] = set()
-        end = time.monotonic() + 60
-        while len(workers) < 2:
-            assert time.monotonic() < end
-            assert gunicorn.poll() is None, gunicorn.communicate()[1]
-            try:
-                workers.add(get("/"))
-            except OSError:  # it is not up yet
-                time.sleep(0.05)
+        eventually(lambda: listens(port, gunicorn))
+        eventually(lambda: workers.add(get("/")) or len(workers) == 2)
         page = get("/metrics")
     finally:
         gunicorn.terminate()

@@ -31,7 +31,8 @@ from ringfence.runtime.session import session, stream, transaction
 from servers.base import Database as FreshDatabase
 from servers.mysql_family import processlist
 from support.interrupts import Interrupt, Points
-from support.runtime_shop import opened, sleeping, until
+from support.runtime_shop import opened, sleeping
+from support.waiting import eventually
 
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")
@@ -69,7 +70,9 @@ def _amiss(shop: Database, error: BaseException, out: BaseException | None) -> l
     if shop.own_session() is not None:
         amiss.append("a session is open")
     if shop.backend.interruptible:
-        until(lambda: not shop.pool.stats().in_use)  # a thread stops the statement, and closes the connection
+        eventually(
+            lambda: not shop.pool.stats().in_use
+        )  # a thread stops the statement, and closes the connection
     figures, state = shop.pool.stats(), shop.pool._state  # noqa: SLF001 - no figure counts what is being opened
     if (figures.in_use, figures.waiting, len(state.opening)) != (0, 0, 0):
         amiss.append(f"{figures}")
@@ -189,7 +192,7 @@ def test_an_interrupt_of_who_gives_back_keeps_nobody_waiting(
         while not at or points.raised is not None:
             lent, error = shop.pool.acquire("who is cut off"), Interrupt()
             waiting = threads.submit(waits)
-            until(lambda: shop.pool.stats().waiting)
+            eventually(lambda: shop.pool.stats().waiting)
             out = points.run(lambda lent=lent: shop.pool.release(lent), at, error)
             shop.pool.give_up(lent)
             waiting.result(10)

@@ -10,7 +10,8 @@ import pytest
 from ringfence.runtime import Database, PoolClosed, PoolExhausted, PoolOptions
 from ringfence.runtime.pool.lease import Lease
 from servers.base import Database as FreshDatabase
-from support.runtime_shop import connections, in_threads, kill_connections, opened, sleeping, until
+from support.runtime_shop import connections, in_threads, kill_connections, opened, sleeping
+from support.waiting import eventually
 
 pytestmark = pytest.mark.runtime_only
 networked = pytest.mark.requires("networked")
@@ -22,7 +23,7 @@ def test_200_threads_share_9_connections(shop_db: FreshDatabase) -> None:
         opened(shop_db.env(), PoolOptions(size=9, wait=60)) as shop,
     ):
         if shop.settings.hosts:
-            until(lambda: not connections(shop_db, asking))  # those that made the tables have ended
+            eventually(lambda: not connections(shop_db, asking))  # those that made the tables have ended
         most = [0]
         done = threading.Event()
 
@@ -66,7 +67,7 @@ def test_those_who_wait_are_served_in_order(shop_db: FreshDatabase) -> None:
         with ThreadPoolExecutor(8) as threads:
             for number in range(8):
                 threads.submit(work, number)
-                until(lambda number=number: shop.pool.stats().waiting == number + 1)
+                eventually(lambda number=number: shop.pool.stats().waiting == number + 1)
             shop.pool.release(lent)
         assert served == list(range(8))
 
@@ -186,7 +187,7 @@ def test_an_idle_connection_is_closed_without_being_asked_for(shop_db: FreshData
     with opened(shop_db.env(), PoolOptions(max_idle=0.2)) as shop:
         with shop.session(read_only=True) as dal:
             dal.executesql("SELECT 1")
-        until(lambda: shop.pool.stats().open == 0)
+        eventually(lambda: shop.pool.stats().open == 0)
         assert shop.pool.stats().dropped == 1
 
 
@@ -253,7 +254,7 @@ def test_close_waits_for_running_sessions(shop_db: FreshDatabase) -> None:
                 return "closed" in str(error)
             return False
 
-        until(refuses)
+        eventually(refuses)
         go_on.set()
         thread.join()
         closing.join()
@@ -291,7 +292,7 @@ def test_a_closed_pool_sends_those_who_wait_away(shop_db: FreshDatabase) -> None
         lent = shop.pool.acquire("test")
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(shop.pool.acquire, "test")
-            until(lambda: shop.pool.stats().waiting == 1)
+            eventually(lambda: shop.pool.stats().waiting == 1)
             shop.pool.close(0)
             with pytest.raises(PoolClosed, match="closed"):
                 waiting.result(30)

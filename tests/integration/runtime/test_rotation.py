@@ -8,7 +8,8 @@ import pytest
 from ringfence.runtime import Login, NotReady, PoolOptions, RingfenceError, Secret
 from servers.base import Database as FreshDatabase
 from support import runtime_shop
-from support.runtime_shop import change_password, connections, env_with_file, opened, replace_file, until
+from support.runtime_shop import change_password, connections, env_with_file, opened, replace_file
+from support.waiting import eventually
 
 pytestmark = pytest.mark.requires("accounts")
 
@@ -38,12 +39,12 @@ def test_a_password_file_may_change_under_load(shop_db: FreshDatabase, tmp_path:
             thread.start()
         for turn in range(2):
             goal = written[0] + 20
-            until(lambda goal=goal: written[0] >= goal)
+            eventually(lambda goal=goal: written[0] >= goal)
             # Connections end and are opened all the time (max_lifetime), also in between these two.
             change_password(shop_db, login, f"new password {turn}")
             replace_file(path, f"new password {turn}")
             opened_before = shop.pool.stats().opened
-            until(lambda before=opened_before: shop.pool.stats().opened >= before + 4)
+            eventually(lambda before=opened_before: shop.pool.stats().opened >= before + 4)
         stop.set()
         for thread in threads:
             thread.join(60)
@@ -61,10 +62,10 @@ def test_old_connections_are_drained_when_the_file_changes(shop_db: FreshDatabas
             shop.pool.release(each)
         change_password(shop_db, login, "new password")
         replace_file(path, "new password")
-        until(lambda: shop.pool.stats().open == 0)  # also when nobody asks
+        eventually(lambda: shop.pool.stats().open == 0)  # also when nobody asks
         shop.run(lambda dal: dal.item.insert(name="tea", amount=1))
         assert shop.pool.stats().open == 1
-    until(lambda: connections(shop_db) == 0)
+    eventually(lambda: connections(shop_db) == 0)
 
 
 def test_credentials_may_come_from_a_callable_and_change_the_login_too(shop_db: FreshDatabase) -> None:
@@ -79,7 +80,7 @@ def test_credentials_may_come_from_a_callable_and_change_the_login_too(shop_db: 
         def is_other() -> bool:
             return other in str(shop.run(lambda dal: dal.executesql(who)))
 
-        until(is_other)
+        eventually(is_other)
 
 
 def test_a_wrong_password_fails_at_once_and_is_not_shown(shop_db: FreshDatabase) -> None:

@@ -10,7 +10,8 @@ from ringfence.schema.grants.passwords import scram_verifier
 from servers.base import Database as FreshDatabase
 from support import runtime_shop
 from support.repository import ROOT, blocks
-from support.runtime_shop import env_with_file, mirror_file, opened, replace_file, until
+from support.runtime_shop import env_with_file, mirror_file, opened, replace_file
+from support.waiting import eventually
 
 pytestmark = pytest.mark.requires("accounts")
 PAGE = (ROOT / "docs/how-to/rotate-passwords.md").read_text()
@@ -39,7 +40,7 @@ def test_the_statements_of_the_page(shop_db: FreshDatabase, tmp_path: Path) -> N
                     assert other.readiness().ready
         replace_file(path, f"{NEW}\n")
         opened_before = shop.pool.stats().opened
-        until(
+        eventually(
             lambda: shop.run(lambda dal: dal(dal.item).count()) and shop.pool.stats().opened > opened_before
         )
         if engine == "mysql":
@@ -74,7 +75,7 @@ def test_two_logins_that_take_turns_by_the_function_of_the_page(
     try:
         assert is_now(one)
         replace_file(path, f"{other} {NEW}\n")
-        until(lambda: is_now(other))
+        eventually(lambda: is_now(other))
         assert db.readiness().ready  # type: ignore[attr-defined]  # as above
     finally:
         db.close()  # type: ignore[attr-defined]  # as above

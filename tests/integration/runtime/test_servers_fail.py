@@ -13,8 +13,9 @@ from servers import postgres
 from servers.base import Database as FreshDatabase
 from servers.base import Server
 from support import runtime_shop
-from support.runtime_shop import opened, until
+from support.runtime_shop import opened
 from support.tcp_proxy import Proxy
+from support.waiting import eventually
 
 pytestmark = [pytest.mark.slow]
 
@@ -69,7 +70,7 @@ class Load:
     def more(self, count: int = 30) -> None:
         """Wait until so many more rows have been acknowledged."""
         goal = len(self.acknowledged) + count
-        until(lambda: len(self.acknowledged) >= goal, 90)
+        eventually(lambda: len(self.acknowledged) >= goal, 90)
 
     def settle(self, stored: set[str]) -> None:
         """What was acknowledged is there, what was refused is not, and nothing was read wrong."""
@@ -98,7 +99,7 @@ def test_a_server_killed_under_load_loses_nothing(engine: str, own_server: Calla
         with Load(shop) as load:
             load.more()
             server.processes[0].kill()
-            until(lambda: len(load.refused) >= 10)
+            eventually(lambda: len(load.refused) >= 10)
             server.processes[0].start()
             server.processes[0].wait_until(lambda: database.connect().close())
             load.more()
@@ -113,7 +114,7 @@ def test_a_galera_node_killed_under_load_leaves_the_rest_at_work(own_server: Cal
     database = server.database()
     runtime_shop.create(database)
     login = runtime_shop.make_account(database)
-    until(lambda: not _lacks(database, 1) and not _lacks(database, 2))
+    eventually(lambda: not _lacks(database, 1) and not _lacks(database, 2))
     with opened(database.env(login, runtime_shop.PASSWORD), PoolOptions(size=4)) as shop:
         with Load(shop) as load:
             load.more()
@@ -123,7 +124,7 @@ def test_a_galera_node_killed_under_load_leaves_the_rest_at_work(own_server: Cal
         load.settle(_stored(database, 1))
         # The last node without the others has no quorum: it answers, and is not fit for work.
         server.processes[1].kill()
-        until(lambda: shop.readiness().state == "joining", 60)
+        eventually(lambda: shop.readiness().state == "joining", 60)
 
 
 def _lacks(database: FreshDatabase, node: int) -> bool:
@@ -149,7 +150,9 @@ def test_the_writable_one_of_several_postgresql_servers_is_found(own_server: Cal
     def writable(server: FreshDatabase, *, yes: bool) -> None:
         server.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'off' if yes else 'on'}")
         server.execute("SELECT pg_reload_conf()")
-        until(lambda: server.execute("SHOW default_transaction_read_only") == [("off" if yes else "on",)])
+        eventually(
+            lambda: server.execute("SHOW default_transaction_read_only") == [("off" if yes else "on",)]
+        )
 
     writable(database, yes=False)
     hosts = ",".join(f"{host}:{port}" for host, port in (*one.hosts, *other.hosts))

@@ -8,7 +8,8 @@ import pytest
 
 from ringfence.runtime import Database, Timeout
 from ringfence.runtime.engines import network_timeouts
-from support.runtime_shop import in_threads, until
+from support.runtime_shop import in_threads
+from support.waiting import eventually
 
 pytestmark = pytest.mark.runtime_only
 
@@ -57,7 +58,7 @@ def test_what_was_given_up_cannot_be_given_back(shop: Database, monkeypatch: pyt
     shop.pool.release(lease)
     assert shop.pool.stats().idle == 0
     reached.set()
-    until(lambda: shop.pool.stats().open == 0)
+    eventually(lambda: shop.pool.stats().open == 0)
 
 
 @pytest.mark.engines("postgresql")

@@ -13,8 +13,9 @@ import pytest
 from ringfence.runtime import CommitUnknown, ConnectionLost, Database, PoolOptions, Settings, Unavailable
 from ringfence.runtime.aio import AsyncDatabase
 from servers.base import Database as FreshDatabase
-from support.runtime_shop import mirror, opened, sleeping, until
+from support.runtime_shop import mirror, opened, sleeping
 from support.stalling_proxy import Stalling
+from support.waiting import eventually
 
 pytestmark = [pytest.mark.requires("networked"), pytest.mark.runtime_only]
 
@@ -124,11 +125,11 @@ def test_a_cancelled_task_is_free_at_once_and_its_connection_closed(
             with within(), pytest.raises(TimeoutError):  # while it connects
                 async with asyncio.timeout(0.2):
                     await shop.run(lambda dal: dal(dal.item).count())
-            await asyncio.to_thread(until, lambda: shop.database.pool.stats().in_use == 0)
+            await asyncio.to_thread(eventually, lambda: shop.database.pool.stats().in_use == 0)
             assert shop.database.pool.stats().open == 0
             wire.resume()
             assert await shop.run(lambda dal: dal(dal.item).count()) == 0
-        await asyncio.to_thread(until, lambda: threading.active_count() <= before + 12)
+        await asyncio.to_thread(eventually, lambda: threading.active_count() <= before + 12)
 
     asyncio.run(main())
 

@@ -15,7 +15,7 @@ from ringfence.schema.privileges.service import apply_access, plan_access
 from ringfence.schema.verification.revoked_credentials import must_fail
 from servers.mysql_family import processlist
 from support.deployments import ACCESS, TOML, lay_out
-from support.runtime_shop import until
+from support.waiting import eventually
 
 pytestmark = pytest.mark.requires("accounts")
 
@@ -87,7 +87,7 @@ def test_statements_that_others_run_do_not_disturb_the_look_at_open_connections(
     running = Thread(target=shout, args=(door,))
     running.start()
     try:
-        until(lambda: busy(shop, door.thread_id()))
+        eventually(lambda: busy(shop, door.thread_id()))
         done = apply_access(shop.load(), shop.env())
     finally:
         shop.database.execute(f"KILL QUERY {door.thread_id()}")

@@ -11,6 +11,7 @@ import pytest
 
 from servers import galera
 from servers.base import Database, clean_environment
+from support.waiting import eventually
 
 pytestmark = pytest.mark.newer
 
@@ -230,9 +231,7 @@ def test_a_galera_node_that_was_killed_joins_again(own_server) -> None:
         process = server.processes[0]
         process.kill()
         connection = database.connect(node=1)
-        deadline = time.monotonic() + 30
-        while galera.status(server, 1)["wsrep_cluster_size"] != "2" and time.monotonic() < deadline:
-            time.sleep(0.1)
+        eventually(lambda: galera.status(server, 1)["wsrep_cluster_size"] == "2")
         connection.cursor().execute("INSERT INTO t VALUES (1)")
         connection.close()
         process.start()
@@ -248,22 +247,15 @@ def test_a_killed_owner_leaves_no_server_and_no_folder(number, postgres_server, 
         cwd=TESTS,
         env=clean_environment(),
     )
-    _wait_for(document.exists)
+    eventually(document.exists)
     assert document.stat().st_mode & 0o777 == 0o600
     folders, processes = _descendants(owner.pid)
     assert len(processes) > 3
     assert all(folder.exists() for folder in folders)
     owner.send_signal(number)
     owner.wait(30)
-    _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
-    _wait_for(lambda: not any(folder.exists() for folder in folders))
-
-
-def _wait_for(happened, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
+    eventually(lambda: not any(folder.exists() for folder in folders))
 
 
 def _descendants(pid: int) -> tuple[set[Path], set[int]]:
