@@ -276,7 +276,7 @@ class _TableWriter:
             "*",
             *(f"{c.field}: {self._compared(c)} = ..." for c in self.readable if c.field != "self"),
             "_orderby: _typing.Any = ...",
-            "_for_update: bool = ...",
+            f"_for_update: {self._builtin('bool')} = ...",
         ]
         return [
             "    def __call__(",
