@@ -63,7 +63,7 @@ def edit(shop, *pairs):
 @commits
 def test_what_was_done_is_kept_when_a_statement_fails_and_the_mended_rest_runs(stopped):
     told = stopped.run("alembic", "downgrade", "-1").stderr
-    assert "revision c3 stands half-way: its upgrade stopped after statement 3 (c3.py:11, failed)" in told
+    assert "revision c3 is half-finished: its upgrade stopped after statement 3 (c3.py:11, failed)" in told
     edit(stopped, ("nowhere", "tally"))
     assert stopped.migrate().applied == ["c3"]
     assert tally(stopped) == [1, 3]

@@ -112,7 +112,7 @@ def test_the_looks_have_a_minute_in_all(shop, monkeypatch):
     monkeypatch.setattr("ringfence.schema.job.row_checks.TOTAL_SECONDS", 0.0)
     deployment, backend = shop.load(), reach(Settings.from_env(shop.env()))
     found = failing_rows(backend, pending_of(deployment, backend))
-    assert [(one.rows, one.sure, one.holds) for one in found] == [
+    assert [(one.rows, one.certain, one.holds) for one in found] == [
         (None, False, "the queries before it took 0 s")
     ] * 5
     assert "whether rows are in its way is not known: the queries before" in str(found[0])

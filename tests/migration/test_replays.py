@@ -62,7 +62,7 @@ def test_a_job_replays_each_pending_revision_once(shop):
 def test_a_plan_replays_each_pending_revision_once(shop):
     revisions(shop)
     plan = plan_job(shop.load(), shop.env())
-    assert [chapter.revision for chapter in plan.chapters] == ["c3", "d4"]
+    assert [chapter.revision for chapter in plan.revisions] == ["c3", "d4"]
     assert not plan.rehearsed
     assert calls(shop) == {"c3": 1, "d4": 1}
 

@@ -341,8 +341,8 @@ def test_a_kind_of_models_goes_up_down_and_up(db, tmp_path, kind):
             upgrade(shop, beside)
     assert found <= kind.findings
     planned = plan_job(shop.load(), db.env())
-    assert len(planned.chapters) == len(list((shop.root / "migrations/versions").glob("*.py")))
-    assert not [line for chapter in planned.chapters for line in chapter.story if line.endswith("Op")]
+    assert len(planned.revisions) == len(list((shop.root / "migrations/versions").glob("*.py")))
+    assert not [line for chapter in planned.revisions for line in chapter.operations if line.endswith("Op")]
     proof = prove(shop.load(), db.env())
     assert not proof.failures
     assert not proof.irreversible

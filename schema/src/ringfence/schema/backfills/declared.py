@@ -230,11 +230,11 @@ def _wrong_columns(deployment: Deployment, backfill: Backfill, key: str) -> Iter
     for name, value in backfill.set.items():
         if name not in known | earlier:
             yield f"{key} has no column {name!r}{suggestion(name, known)}"
-        if is_open(value):
+        if is_placeholder(value):
             yield f"does not say yet what {key}.{name} becomes: put a value in the place of `...`"
 
 
-def is_open(value: Any) -> bool:
+def is_placeholder(value: Any) -> bool:
     """Return whether a value is or contains the placeholder `...`, which the author has to replace."""
     if isinstance(value, sa.ClauseElement):
         return any(getattr(part, "value", None) is ... for part in sa.sql.visitors.iterate(value))

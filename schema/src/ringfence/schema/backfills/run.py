@@ -123,11 +123,11 @@ def run(
     with backend.engine().connect() as connection:
         releases.ensure(connection)
         connection.commit()
-    runner.take(stale, again=again)
+    runner.acquire(stale, again=again)
     try:
-        return runner.go(show)
+        return runner.run(show)
     finally:
-        runner.give_back()
+        runner.release()
 
 
 class _Runner:
@@ -169,7 +169,7 @@ class _Runner:
 
     # The lease: one row per backfill, and only its holder may continue.
 
-    def take(self, stale: float, *, again: bool) -> None:
+    def acquire(self, stale: float, *, again: bool) -> None:
         """Take the backfill's lease.
 
         Args:
@@ -206,7 +206,7 @@ class _Runner:
                 f"another run of the backfill {self._name} began at the same moment; let it", "locked"
             )
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Release the lease, so that the next run can begin at once."""
         try:
             self._mine({"holder": None}, holder=self._holder)
@@ -247,7 +247,7 @@ class _Runner:
 
     # Running the batches.
 
-    def go(self, show: Callable[[Progress], None]) -> Progress:
+    def run(self, show: Callable[[Progress], None]) -> Progress:
         """Run batch after batch until no rows are left.
 
         Raises:
@@ -376,9 +376,9 @@ class _Runner:
             self._say(pressure.lag_unreadable)  # a replica that was added meanwhile
             self._hidden = True
         if pressure.flow_control_active:
-            return "flow control stands the cluster still"
+            return "flow control has paused the cluster"
         if pressure.paused > _PAUSED:
-            return f"flow control stood the cluster still for {pressure.paused:.0%} of the time"
+            return f"flow control paused the cluster for {pressure.paused:.0%} of the time"
         slowest = pressure.slowest
         return str(slowest) if slowest and slowest.seconds > self._pace.lag else None
 
@@ -388,9 +388,9 @@ class _Runner:
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(_BEAT, left))
             if time.monotonic() - self._beaten >= _BEAT:
-                self._beat()
+                self._heartbeat()
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         try:
             mine = self._mine({"beat": _table.c.beat + 1}, holder=self._holder)
         except (sa.exc.OperationalError, sa.exc.InternalError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from ringfence.schema.backfills.declared import Backfill, is_open, names, read
+from ringfence.schema.backfills.declared import Backfill, is_placeholder, names, read
 from ringfence.schema.backfills.statements import BackfillSql, clause, first_keys, primary_key, reads
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, first_line
@@ -53,7 +53,7 @@ def find_uncovered(
                 continue
             going = columns or [column.name for column in source.columns]
             drops = f"{revision} drops {_shown(backfill, columns)}, and"
-            if any(is_open(value) for value in backfill.set.values()):
+            if any(is_placeholder(value) for value in backfill.set.values()):
                 found.uncovered.append(
                     Obstacle(revision, f"{drops} the backfill {name} does not say yet what a column becomes")
                 )

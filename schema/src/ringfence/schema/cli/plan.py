@@ -53,15 +53,15 @@ def _end(made: JobPlan) -> SchemaError | None:
         )
     elif made.stops:
         error = JobFailed("a job would stop during the pending revisions:\n  " + "\n  ".join(made.stops))
-    elif made.lacking and not made.chapters:
+    elif made.lacking and not made.revisions:
         error = ChangesPending(
             "no revision is pending, and the database differs from the models: `ringfence revision -m …` writes what"
             " the database lacks; undo manual changes of the database by hand"
         )
     elif not made.nothing:
         error = ChangesPending(
-            f"{counted(len(made.chapters), 'revision')} pending; `ringfence migrate` runs them"
-            if made.chapters
+            f"{counted(len(made.revisions), 'revision')} pending; `ringfence migrate` runs them"
+            if made.revisions
             else "no revision is pending, but accounts, grants or mirrors differ: `ringfence migrate` updates accounts"
             " and grants, `ringfence mirror` the mirrors"
         )
@@ -80,7 +80,7 @@ def _print_plan(run: Run, made: JobPlan) -> None:
     run.say(f"{made.server} ({made.engine} {made.version}) {_is_current(made)}")
     for warning in made.warnings:
         run.say(f"warning: {warning}", style="yellow")
-    for text in made.halfway:
+    for text in made.half_finished:
         run.say(f"interrupted: {text}", style="yellow")
     _print_parts(run, made)
     for finding in made.findings:
@@ -90,7 +90,7 @@ def _print_plan(run: Run, made: JobPlan) -> None:
 
 def _print_parts(run: Run, made: JobPlan) -> None:
     """Print all statements, each group under its revision or purpose."""
-    chapters = {chapter.revision: chapter for chapter in made.chapters}
+    chapters = {chapter.revision: chapter for chapter in made.revisions}
     for part in made.parts:
         if part.revision is not None:
             _print_chapter(run, chapters[part.revision])
@@ -112,8 +112,8 @@ def _title(run: Run, text: str) -> None:
 
 
 def _print_chapter(run: Run, chapter: RevisionDescription) -> None:
-    _title(run, f"{chapter.revision} {chapter.says} ({chapter.place})")
-    for line in chapter.story:
+    _title(run, f"{chapter.revision} {chapter.message} ({chapter.file})")
+    for line in chapter.operations:
         run.say(f"  {line}")
     if chapter.retires:
         run.say(f"  retires {', '.join(chapter.retires)}")

@@ -64,7 +64,7 @@ def before_contract(backend: Backend, pending: Pending) -> str:
         backend: the database, whose engine decides what a revision drops.
         pending: the revisions that are to run.
     """
-    going = _going(pending, backend)
+    going = _pending_contracts(pending, backend)
     first = next((index for index, one in enumerate(going) if one.contract), None)
     if first is None:
         return "head"
@@ -100,11 +100,11 @@ def check(deployment: Deployment, backend: Backend, pending: Pending, *, force: 
     """
     if pending.first or not pending.revisions:
         return GuardResult()  # an empty database has nothing that a service could use
-    going = _going(pending, backend)
+    going = _pending_contracts(pending, backend)
     if not any(one.contract for one in going):
         return GuardResult()
     with backend.engine().connect() as connection:
-        obstacles = list(_obstacles(deployment, backend, connection, _for_good(deployment, going)))
+        obstacles = list(_obstacles(deployment, backend, connection, _without_recreated(deployment, going)))
         contracts = {one.revision: one.contract for one in going}
         covering = find_uncovered(deployment, backend, connection, contracts)
         connection.rollback()
@@ -113,7 +113,7 @@ def check(deployment: Deployment, backend: Backend, pending: Pending, *, force: 
     return GuardResult([*obstacles, *covering.uncovered], covering.differing)
 
 
-def _going(pending: Pending, backend: Backend) -> list[PendingContract]:
+def _pending_contracts(pending: Pending, backend: Backend) -> list[PendingContract]:
     scripts, dialect = pending.scripts, DIALECTS[backend.identity.engine]
     return [
         PendingContract(name, _removed(scripts.get_revision(name), scripts.recording(name, dialect)))
@@ -121,7 +121,7 @@ def _going(pending: Pending, backend: Backend) -> list[PendingContract]:
     ]
 
 
-def _for_good(deployment: Deployment, going: Iterable[PendingContract]) -> list[PendingContract]:
+def _without_recreated(deployment: Deployment, going: Iterable[PendingContract]) -> list[PendingContract]:
     """Leave out what a later pending revision creates again."""
     final = next(reversed(states(deployment).values()), {})
     found = []

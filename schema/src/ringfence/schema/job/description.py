@@ -40,11 +40,11 @@ class RevisionDescription:
     """The description of one pending revision."""
 
     revision: str
-    says: str
+    message: str
     """The author's one-line message."""
-    place: str
+    file: str
     """The revision's file, relative to the deployment."""
-    story: tuple[str, ...]
+    operations: tuple[str, ...]
     """Each operation in words."""
     sql: tuple[str, ...]
     """Statements, each with its semicolon; a SQL comment stands for an operation that copies the table or cannot be
@@ -54,43 +54,43 @@ class RevisionDescription:
     """Tables, and columns as `table.column`, that the revision removes."""
     touches: frozenset[tuple[str | None, str]]
     """(schema, table) of the tables that it changes."""
-    asks: bool = False
+    reads_database: bool = False
     """Whether what it does may depend on what it reads from the database."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the description as a dictionary that can be written as JSON."""
         return {
             "revision": self.revision,
-            "says": self.says,
-            "file": self.place,
-            "story": list(self.story),
+            "message": self.message,
+            "file": self.file,
+            "operations": list(self.operations),
             "sql": list(self.sql),
             "retires": list(self.retires),
         }
 
 
-def describe(script: Script, recording: Recording, dialect: sa.Dialect, place: str) -> RevisionDescription:
+def describe(script: Script, recording: Recording, dialect: sa.Dialect, file: str) -> RevisionDescription:
     """Describe what a revision does on a dialect.
 
     Args:
         script: the revision.
         recording: what its upgrade calls on this dialect.
         dialect: the server's dialect.
-        place: the revision's file, as shown to the user.
+        file: the revision's file, as shown to the user.
     """
-    story = [_words(done.operation) for done in recording.done]
+    operations = [_words(done.operation) for done in recording.done]
     sql = [line for done in recording.whole for line in _sql(done, dialect)]
     if recording.error is not None:
         note = f"line {recording.line} asks the database, so what follows is only known when it runs"
-        story.append(note)
+        operations.append(note)
         sql.append(f"-- {note}")
     found = [_retired(done.operation) for done in recording.done]
     touched = {_table(done.operation) for done in recording.done}
     return RevisionDescription(
         script.revision,
         (script.doc or "").strip(),
-        place,
-        tuple(story),
+        file,
+        tuple(operations),
         tuple(sql),
         tuple(dict.fromkeys(filter(None, found))),
         frozenset(item for item in touched if item is not None),

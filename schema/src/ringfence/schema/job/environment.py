@@ -148,7 +148,7 @@ def _migrate(job: AlembicRun) -> None:
     """Run the steps of the command and retry after lock timeouts; the journal skips statements that took effect."""
     patient = LockRetries(job.backend, job.say)
     journal = Journal(
-        job.backend, resolve=job.resolve, patience=job.backend.settings.ready_timeout, say=job.say
+        job.backend, resolve=job.resolve, wait_timeout=job.backend.settings.ready_timeout, say=job.say
     )
     if job.connection is not None:
         with patient:

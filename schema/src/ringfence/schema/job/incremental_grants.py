@@ -12,7 +12,7 @@ from ringfence.schema.engines.revision_access import RevisionQueries
 from ringfence.schema.grants.difference import Difference, Privilege, difference
 from ringfence.schema.state import releases
 
-Place = tuple[str | None, str]
+TableKey = tuple[str | None, str]
 Table = tuple[str, str]
 """(schema, name), with the real name of the default schema."""
 
@@ -21,7 +21,7 @@ Table = tuple[str, str]
 class PendingGrants:
     """What was read before the DDL took its locks, to work out the grants after it; the final apply grants the rest."""
 
-    within: RevisionQueries
+    queries: RevisionQueries
     part: Deployment
     """The deployment, reduced to existing managed accounts and to the tables that the revision creates or extends."""
     models: Mapping[Table, frozenset[str]]
@@ -35,7 +35,7 @@ class PendingGrants:
     holds: Callable[[sa.Connection], set[Privilege]]
     """Reads the privileges that these accounts hold at the moment."""
 
-    def change(self, connection: sa.Connection, *, fenced: bool) -> Difference:
+    def change(self, connection: sa.Connection, *, policies_attached: bool) -> Difference:
         """Return what to grant after the DDL has run.
 
         A table with a column that is not in the models is left to the final apply, which knows what a later contract
@@ -43,25 +43,26 @@ class PendingGrants:
 
         Args:
             connection: the admin's, in the revision's transaction.
-            fenced: whether the policies of every table were created in that transaction.
+            policies_attached: whether the policies of every table were created in that transaction.
         """
         return Difference(
-            difference(self._made(connection, fenced) | self._called(connection), self.held).grant, ()
+            difference(self._made(connection, policies_attached) | self._called(connection), self.held).grant,
+            (),
         )
 
-    def _made(self, connection: sa.Connection, fenced: bool) -> set[Privilege]:
+    def _made(self, connection: sa.Connection, policies_attached: bool) -> set[Privilege]:
         """Return the wanted privileges on tables that the revision created or extended."""
-        asked = self.models if fenced else self.models.keys() - self.scopes_incomplete
+        asked = self.models if policies_attached else self.models.keys() - self.scopes_incomplete
         there = {
             table: columns
-            for table, columns in self.within.columns(connection, asked).items()
+            for table, columns in self.queries.columns(connection, asked).items()
             if columns <= self.models[table]
         }
         if not there:
             return set()
         return {
             p
-            for p in self.within.wanted(connection, self.part, there)
+            for p in self.queries.wanted(connection, self.part, there)
             if p.kind != "table" or not p.column or p.column in there[p.schema, p.name]
         }
 
@@ -69,10 +70,10 @@ class PendingGrants:
         """Return missing privileges on functions that altered tables call in a new CHECK, default, trigger or index."""
         default = connection.dialect.default_schema_name or ""
         known = {(table.schema or default, str(table.name)) for table in self.whole.tables.values()}
-        altered = self.within.altered(connection) & known - self.models.keys()
+        altered = self.queries.altered(connection) & known - self.models.keys()
         if not altered:
             return set()
-        wanted = self.within.wanted(connection, self.whole, altered)
+        wanted = self.queries.wanted(connection, self.whole, altered)
         asked = {p for p in wanted if p.kind != "table"}
         # A table that a new foreign key refers to counts as altered too: the functions it called before are granted
         # already, unless they were created again.
@@ -84,10 +85,10 @@ def prepare(
     accounts: Accounts,
     deployment: Deployment,
     *,
-    made: Collection[Place],
-    grown: Collection[Place],
-    detached: Collection[Place],
-    anew: bool,
+    created: Collection[TableKey],
+    extended: Collection[TableKey],
+    detached: Collection[TableKey],
+    may_recreate: bool,
 ) -> PendingGrants | None:
     """Read what the grants after a revision depend on; None when there will be none.
 
@@ -95,10 +96,10 @@ def prepare(
         connection: the admin's.
         accounts: the server's accounts.
         deployment: the deployment, with the wanted accounts and tables.
-        made: the tables that the revision creates; schema None is the default schema.
-        grown: the tables that it adds columns to.
+        created: the tables that the revision creates; schema None is the default schema.
+        extended: the tables that it adds columns to.
         detached: the tables whose policies are about to be detached.
-        anew: whether its SQL text may drop functions and create them again, which loses their grants.
+        may_recreate: whether its SQL text may drop functions and create them again, which loses their grants.
     """
     if accounts.privileges.revision_queries is None:
         return None
@@ -111,14 +112,14 @@ def prepare(
     }
     if not mine:
         return None
-    whole = _part(deployment, {*made, *grown})
+    whole = _part(deployment, {*created, *extended})
     part = {service: account for service, account in whole.accounts.items() if service in mine}
     default = connection.dialect.default_schema_name or ""
     models = {
         (table.schema or default, str(table.name)): frozenset(str(column.name) for column in table.columns)
         for table in whole.tables.values()
     }
-    new = {(schema or default, name) for schema, name in made}
+    new = {(schema or default, name) for schema, name in created}
     bare = new | {(schema or default, name) for schema, name in detached}
     schemas = {table.schema or default for table in deployment.tables.values()}
 
@@ -131,20 +132,20 @@ def prepare(
         replace(whole, accounts=part),
         models,
         _unfenced(connection, accounts, whole, bare),
-        frozenset(p for p in held if _stays(p, models.keys() - new, anew=anew or bool(new))),
+        frozenset(p for p in held if _stays(p, models.keys() - new, may_recreate=may_recreate or bool(new))),
         replace(deployment, accounts=mine),
         holds,
     )
 
 
-def _stays(held: Privilege, tables: Collection[Table], *, anew: bool) -> bool:
+def _stays(held: Privilege, tables: Collection[Table], *, may_recreate: bool) -> bool:
     """Return whether a privilege is still held after the revision, which may drop objects and create them again."""
     if held.kind == "table":
         return (held.schema, held.name) in tables
-    return held.kind == "schema" or not anew
+    return held.kind == "schema" or not may_recreate
 
 
-def _part(deployment: Deployment, places: Collection[Place]) -> Deployment:
+def _part(deployment: Deployment, places: Collection[TableKey]) -> Deployment:
     """Reduce a deployment to some tables and the accounts with grants on them."""
     accounts = {}
     for service, account in deployment.accounts.items():

@@ -494,7 +494,7 @@ def _verify_access(deployment: Deployment, backend: Backend) -> list[str]:
     """
     with backend.engine().connect() as connection:
         plan = make_plan(connection, backend, deployment, None)
-        idle = _without_effect(connection, backend, deployment, plan)
+        idle = _ineffective_statements(connection, backend, deployment, plan)
     if left := [statement for statement in plan.sql() if statement not in idle]:
         rest = "\n  ".join(left)
         raise AccessDrift(
@@ -503,11 +503,12 @@ def _verify_access(deployment: Deployment, backend: Backend) -> list[str]:
             plan.as_dict(),
         )
     return [
-        f"the server takes this and does nothing, for the admin may not: {statement}" for statement in idle
+        f"the server accepts this without effect, because the admin lacks the privilege: {statement}"
+        for statement in idle
     ]
 
 
-def _without_effect(
+def _ineffective_statements(
     connection: sa.Connection, backend: Backend, deployment: Deployment, plan: Plan
 ) -> list[str]:
     """Return the statements of a plan that are still planned after they have been sent; everything is rolled back."""

@@ -54,7 +54,7 @@ class _Run:
     session: str = ""
     unwritten: list[Entry] = field(default_factory=list)
     """Entries of statements done in the open transaction; written just before an `autocommit_block` commits it."""
-    as_it_is: bool = False
+    accept_edited: bool = False
     """Whether the operator decided that the journal's statements count as done for the file as it is now."""
 
 
@@ -73,18 +73,18 @@ class Journal:
         backend: Backend,
         *,
         resolve: str | None = None,
-        patience: float = 60.0,
+        wait_timeout: float = 60.0,
         say: Say = lambda text: None,
     ) -> None:
         self._backend = backend
         self._resolve = resolve
-        self._patience = patience
+        self._wait_timeout = wait_timeout
         self._say = say
         self.rows: dict[tuple[str, str], dict[int, Entry]] = {}
         """(revision, direction) -> the entries that earlier runs left, by position."""
         self._run: _Run | None = None
         self._columns: Callable[[], frozenset[ColumnPath]] = frozenset
-        self._told_before = False
+        self._columns_recorded = False
 
     def listen(self, engine: sa.Engine) -> None:
         """Intercept each statement that the engine sends while a revision runs."""
@@ -104,7 +104,7 @@ class Journal:
             self.rows.setdefault((row["revision"], row["direction"]), {})[entry.position] = entry
         if self._resolve is not None and not self.rows:
             raise JobFailed(
-                f"--resolve {self._resolve}: no revision stands half-way in this database; there is nothing to decide"
+                f"--resolve {self._resolve}: no revision is half-finished in this database, so there is nothing to decide"
             )
 
     def check(self, steps: Iterable[tuple[str, str]]) -> None:
@@ -121,8 +121,8 @@ class Journal:
             if (revision, direction) not in going:
                 back = "upgrade" if direction == "up" else "downgrade"
                 raise DecisionNeeded(
-                    f"revision {revision} stands half-way: its {back} stopped after {last(rows)}; finish it with the"
-                    f" same {back}, or mend the database by hand and say where it stands with `alembic stamp`"
+                    f"revision {revision} is half-finished: its {back} stopped after {last(rows)}; finish it with the"
+                    f" same {back}, or correct the database by hand and record its revision with `alembic stamp`"
                 )
 
     @property
@@ -154,16 +154,16 @@ class Journal:
             DecisionNeeded: the operator must decide how to continue.
         """
         known = self.rows.get((revision, direction), {})
-        self._columns, self._told_before = columns, any(entry.before for entry in known.values())
+        self._columns, self._columns_recorded = columns, any(entry.before for entry in known.values())
         self._run = run = _Run(revision, direction, path, known)
         if known:
-            self._say(f"revision {revision} stands half-way: going on after {last(known)}")
+            self._say(f"revision {revision} is half-finished: continuing after {last(known)}")
         original = ctx.autocommit_block
         vars(ctx)["autocommit_block"] = lambda: self._autocommit_block(ctx, run, original)
         try:
             yield
-            if known and max(known) > run.position and not run.as_it_is:
-                self._edited(ctx.connection, run, known[max(known)], None)
+            if known and max(known) > run.position and not run.accept_edited:
+                self._resolve_edited(ctx.connection, run, known[max(known)], None)
         finally:
             self._run = None
             del vars(ctx)["autocommit_block"]
@@ -222,7 +222,7 @@ class Journal:
             run.position, fingerprint(statement, parameters, context), statement, place(run.path), STARTED
         )
         known = run.known.get(run.position)
-        if known is not None and self._settled(connection, run, known, entry, element):
+        if known is not None and self._took_effect_earlier(connection, run, known, entry, element):
             _answer_nothing(cursor, context)
             return True
         if self._in_transaction(run, kind):
@@ -276,8 +276,8 @@ class Journal:
         old = run.known.get(entry.position)
         if old is not None and old.before:
             values["before"] = old.before
-        elif not self._told_before:
-            values["before"], self._told_before = packed(self._columns()), True
+        elif not self._columns_recorded:
+            values["before"], self._columns_recorded = packed(self._columns()), True
         if old is not None:
             connection.execute(sa.update(journal).where(line).values(values))
         else:
@@ -285,27 +285,27 @@ class Journal:
         run.known[entry.position] = replace(entry, before=values["before"])
         self.rows[run.revision, run.direction] = run.known
 
-    def _settled(
+    def _took_effect_earlier(
         self, connection: sa.Connection, run: _Run, known: Entry, entry: Entry, element: Any
     ) -> bool:
         """Return whether the statement took effect in an earlier run."""
-        if run.as_it_is:
+        if run.accept_edited:
             return True
         if known.state == FAILED:
             self._clear(connection, element)
             return False
         if known.fingerprint != entry.fingerprint:
-            return self._edited(connection, run, known, entry)
+            return self._resolve_edited(connection, run, known, entry)
         if known.state == DONE:
             return True
         self._wait(run, known)
-        done = self._look(connection, run, known, element)
+        done = self._probe_outcome(connection, run, known, element)
         if done:
             self._write(connection, run, known.at(DONE))
             connection.connection.commit()
         return done
 
-    def _look(self, connection: sa.Connection, run: _Run, known: Entry, element: Any) -> bool:
+    def _probe_outcome(self, connection: sa.Connection, run: _Run, known: Entry, element: Any) -> bool:
         """Return whether a statement that was started, and whose outcome was not recorded, took effect.
 
         Raises:
@@ -323,9 +323,9 @@ class Journal:
         if self._resolve is not None:
             return self._decided() == "done"
         raise DecisionNeeded(
-            f"revision {run.revision} ({known.place}) stopped in a statement whose end nobody saw, and which cannot be"
-            f" looked at:\n  {known}\nSee in the database whether it happened. Then\n"
-            "  ringfence migrate --resolve done     it did: go on after it\n"
+            f"revision {run.revision} ({known.place}) stopped in a statement whose outcome was not recorded, and"
+            f" which the database does not show:\n  {known}\nFind out whether it took effect. Then run\n"
+            "  ringfence migrate --resolve done     it did: continue after it\n"
             "  ringfence migrate --resolve again    it did not: run it again\n"
             "(with Alembic: `alembic -x resolve=done upgrade head`)"
         )
@@ -348,7 +348,7 @@ class Journal:
         Raises:
             NotReady: it still runs after `patience` seconds.
         """
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._wait_timeout
         told = False
         while known.session and self._backend.sessions.is_busy(known.session):
             if not told:
@@ -359,12 +359,14 @@ class Journal:
             if time.monotonic() > deadline:
                 raise NotReady(
                     f"revision {run.revision} ({known.place}): the statement of an earlier job still runs after"
-                    f" {self._patience:g} s, in the server's session {known.session}: {known}",
+                    f" {self._wait_timeout:g} s, in the server's session {known.session}: {known}",
                     "locked",
                 )
             time.sleep(_POLL)
 
-    def _edited(self, connection: sa.Connection, run: _Run, known: Entry, entry: Entry | None) -> bool:
+    def _resolve_edited(
+        self, connection: sa.Connection, run: _Run, known: Entry, entry: Entry | None
+    ) -> bool:
         """Resolve a difference between journal and file by the operator's decision.
 
         Returns:
@@ -376,7 +378,7 @@ class Journal:
         """
         if self._resolve is not None:
             if self._decided() == "done":
-                run.as_it_is = True
+                run.accept_edited = True
                 return True
             rows = journal.c.revision == run.revision
             connection.execute(sa.delete(journal).where(rows))
@@ -385,11 +387,11 @@ class Journal:
             raise RestartRevision
         now = f"it now has\n  {entry} ({entry.place})" if entry else "it now ends before that"
         raise DecisionNeeded(
-            f"revision {run.revision} was edited after it had run half-way: statement {known.position} of its"
+            f"revision {run.revision} was edited while it was half-finished: statement {known.position} of its"
             f" {len(run.known)} that were sent was\n  {known} ({known.place})\nand {now}\nPut the file back as it was,"
-            " finish it, and write the change as a revision of its own. Or mend the database by hand, and\n"
-            "  ringfence migrate --resolve done     what was sent so far stands for the file as it is now\n"
-            "  ringfence migrate --resolve again    all of it was taken back: run the revision from its top\n"
+            " finish it, and write the change as a revision of its own. Or correct the database by hand, and run\n"
+            "  ringfence migrate --resolve done     what was sent so far is what the file says up to here\n"
+            "  ringfence migrate --resolve again    all of it was undone: run the revision from its beginning\n"
             "(with Alembic: `alembic -x resolve=done upgrade head`)"
         )
 

@@ -42,8 +42,8 @@ class JobPlan:
     server: str
     at: tuple[str, ...] = ()
     head: str | None = None
-    chapters: list[RevisionDescription] = field(default_factory=list)
-    halfway: list[str] = field(default_factory=list)
+    revisions: list[RevisionDescription] = field(default_factory=list)
+    half_finished: list[str] = field(default_factory=list)
     """Revisions that an earlier job left half-finished, each with the last statement that was sent."""
     findings: list[Finding] = field(default_factory=list)
     access: Plan | None = None
@@ -64,7 +64,7 @@ class JobPlan:
     """Differences between database and models although no revision is pending; a job does not repair them."""
     refused: str | None = None
     """The server's error when it refused to show its catalog; an obstacle names the missing privilege."""
-    unfit: list[FailingRows] = field(default_factory=list)
+    failing_rows: list[FailingRows] = field(default_factory=list)
     """Rows that would make a revision fail; each is also listed in `stops` or `warnings`."""
     stops: list[str] = field(default_factory=list)
     """What would stop the job at a contract revision: rows that do not fit, and services that use what it removes."""
@@ -80,7 +80,7 @@ class JobPlan:
     def nothing(self) -> bool:
         """Whether there is nothing to do."""
         steps = bool(self.access and self.access.steps)
-        return not (self.chapters or steps or self.mirrors or self.obstacles)
+        return not (self.revisions or steps or self.mirrors or self.obstacles)
 
     def as_dict(self) -> dict[str, object]:
         """Return the plan as a dictionary that can be written as JSON."""
@@ -91,8 +91,8 @@ class JobPlan:
             "server": self.server,
             "at": list(self.at),
             "head": self.head,
-            "revisions": [chapter.as_dict() for chapter in self.chapters],
-            "halfway": self.halfway,
+            "revisions": [chapter.as_dict() for chapter in self.revisions],
+            "half_finished": self.half_finished,
             "findings": [finding.as_dict() for finding in self.findings],
             "access": self.access.as_dict() if self.access else None,
             "granted_with_revisions": self.with_revisions,
@@ -106,7 +106,7 @@ class JobPlan:
             "mirrors": self.mirrors,
             "schema": self.lacking,
             "refused": self.refused,
-            "rows": [one.as_dict() for one in self.unfit],
+            "rows": [one.as_dict() for one in self.failing_rows],
             "stops": self.stops,
             "obstacles": self.obstacles,
             "warnings": self.warnings,
@@ -213,15 +213,15 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
     made.at, made.head = pending.heads, pending.head
     with backend.engine().connect() as connection:
         say(f"looking at {counted(len(pending.revisions), 'revision')}")
-        made.chapters = list(_chapters(deployment, pending, connection.dialect))
+        made.revisions = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(lint_pending(deployment, pending, request.mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
         made.obstacles += replaced_objects.unresolved_replacements(connection, backend, pending)
         _look_at_rows(made, deployment, backend, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
-            made.halfway = _halfway(connection, backend)
-        if pending.first and pending.revisions and not made.halfway:
+            made.half_finished = _halfway(connection, backend)
+        if pending.first and pending.revisions and not made.half_finished:
             found = unrecorded(deployment, backend, connection)
             made.obstacles += [found] if found is not None else []
         declared = deployment.accounts.values() if backend.accounts is not None else ()
@@ -240,7 +240,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
 
         if pending.revisions or releases.account.name not in ours:
             say("looking ahead to the end of the job")
-            foreseen = predict(deployment, backend, connection, pending, made.chapters, access)
+            foreseen = predict(deployment, backend, connection, pending, made.revisions, access)
             made.parts, made.access, made.unknown = foreseen.parts, foreseen.access, foreseen.unknown
             made.rehearsed = foreseen.rehearsed
         else:
@@ -266,9 +266,9 @@ def _look_at_rows(made: JobPlan, deployment: Deployment, backend: Backend, pendi
         made.stops.append(
             str(error).replace("the contract is refused, and nothing was changed", "the contract is refused")
         )
-    made.unfit = failing_rows(backend, pending)
-    made.stops += [str(one) for one in made.unfit if one.sure]
-    made.warnings += [str(one) for one in made.unfit if not one.sure]
+    made.failing_rows = failing_rows(backend, pending)
+    made.stops += [str(one) for one in made.failing_rows if one.certain]
+    made.warnings += [str(one) for one in made.failing_rows if not one.certain]
 
 
 def _compare(made: JobPlan, deployment: Deployment, backend: Backend) -> None:

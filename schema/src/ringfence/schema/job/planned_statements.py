@@ -112,7 +112,7 @@ def _read(
         parts.append(
             StatementGroup("revision", chapter.revision, [*sql, *chapter.sql, *records.of(chapter.revision)])
         )
-        if chapter.asks:
+        if chapter.reads_database:
             foreseen.unknown.append(
                 f"revision {chapter.revision} asks the database, and is shown as if that answered with no row"
             )
@@ -121,7 +121,7 @@ def _read(
             for line in chapter.sql
             if line.startswith("--")
         ]
-    foreseen.access = plan = _ahead(foreseen, deployment, backend, connection, pending, access)
+    foreseen.access = plan = _plan_access(foreseen, deployment, backend, connection, pending, access)
     if plan is not None:
         if ours and pending.revisions and (now := access(connection, False)) is not None:
             plan.kept = now.kept  # kept until the contract revision among these has run
@@ -135,7 +135,7 @@ def _read(
     return foreseen
 
 
-def _ahead(
+def _plan_access(
     foreseen: Prediction,
     deployment: Deployment,
     backend: Backend,
@@ -226,10 +226,10 @@ class _Records:
         return frozenset((*split_key(key), column) for key, columns in state.items() for column in columns)
 
     def _text(self, statement: ClauseElement) -> str:
-        return pasted(statement, self._dialect)
+        return inline_sql(statement, self._dialect)
 
 
-def pasted(statement: ClauseElement, dialect: sa.Dialect) -> str:
+def inline_sql(statement: ClauseElement, dialect: sa.Dialect) -> str:
     """Return a SQLAlchemy statement as SQL text with its values inlined."""
     words = {} if isinstance(statement, sa.schema.ExecutableDDLElement) else {"literal_binds": True}
     text = str(statement.compile(dialect=dialect, compile_kwargs=words))
@@ -237,7 +237,7 @@ def pasted(statement: ClauseElement, dialect: sa.Dialect) -> str:
 
 
 def _mirrors(deployment: Deployment, connection: sa.Connection) -> list[str]:
-    return [pasted(one, connection.dialect) for one in recording_statements(deployment, connection)]
+    return [inline_sql(one, connection.dialect) for one in recording_statements(deployment, connection)]
 
 
 def _plain(sql: str) -> str:

@@ -131,5 +131,5 @@ class Recorder:
         if worse:
             raise JobFailed(
                 f"revision {step.up_revision_id} leaves foreign keys that point nowhere in {', '.join(worse)};"
-                " it was rolled back: mend or delete those rows in the revision"
+                " it was rolled back: correct or delete those rows in the revision"
             )

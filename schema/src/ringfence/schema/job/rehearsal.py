@@ -82,7 +82,7 @@ def rehearsal(
             stack.callback(connection.connection.rollback)
             event.listen(engine, "do_connect", _refuse)
         around = _RecordingAccess(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
-        around.ear = ear
+        around.recorder = ear
         job = AlembicRun(
             deployment, backend, _Unlocked(), say=lambda text: None, access=around, connection=connection
         )
@@ -158,11 +158,11 @@ class _StatementRecorder:
 class _RecordingAccess(RevisionAccess):
     """Assigns the recorded statements to the revision that is running."""
 
-    ear: _StatementRecorder
+    recorder: _StatementRecorder
 
     def before(self, connection: sa.Connection, revision: str) -> None:
         """Start recording for the revision, then prepare access as in a job."""
-        self.ear.begin(revision)
+        self.recorder.begin(revision)
         super().before(connection, revision)
 
 

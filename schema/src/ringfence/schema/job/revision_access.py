@@ -11,7 +11,7 @@ from ringfence.schema.engines import Accounts, Backend, Statement
 from ringfence.schema.engines.base import NO_PENDING_DROPS
 from ringfence.schema.features import Features
 from ringfence.schema.grants.difference import Difference, Privilege, difference
-from ringfence.schema.job.incremental_grants import PendingGrants, Place, prepare
+from ringfence.schema.job.incremental_grants import PendingGrants, TableKey, prepare
 from ringfence.schema.models.types import DIALECTS
 from ringfence.schema.privileges.ordering import ordered_changes
 from ringfence.schema.revisions.modelled_columns import modelled_columns
@@ -27,20 +27,20 @@ _OF_COLUMNS = frozenset({"select", "insert", "update"})
 class RevisionEffects:
     """What one revision does to existing tables."""
 
-    made: set[Place] = field(default_factory=set)
+    created: set[TableKey] = field(default_factory=set)
     """Tables that the revision creates, and on which no account has privileges yet."""
-    grown: set[Place] = field(default_factory=set)
+    extended: set[TableKey] = field(default_factory=set)
     """Tables to which the revision adds a column, which a privilege on the whole table would expose at once."""
-    altered: dict[Place, set[str]] = field(default_factory=dict)
+    altered: dict[TableKey, set[str]] = field(default_factory=dict)
     """Columns whose type the revision changes, and on which a policy may depend."""
-    changed: dict[Place, set[str]] = field(default_factory=dict)
+    changed: dict[TableKey, set[str]] = field(default_factory=dict)
     """Columns that the revision drops or renames, by table; an empty set is the whole table. A policy or view may use
     them.
     """
-    unseen: bool = False
+    unknown_effects: bool = False
     """Whether it may do more: it executes SQL text, renames a table, or cannot be recorded without a database."""
 
-    def detached(self, features: Features) -> dict[Place, set[str]]:
+    def detached(self, features: Features) -> dict[TableKey, set[str]]:
         """Return the columns, by table, whose policies, views and triggers must be detached before the revision."""
         found = {place: set(columns) for place, columns in self.changed.items()}
         for place, columns in self.altered.items() if features.policies_block_type_changes else ():
@@ -73,23 +73,23 @@ class RevisionAccess:
         self._deployment = deployment
         self._backend = backend
         self._say = say
-        self._again: list[str] = []
+        self._reattach: list[str] = []
         dialect = DIALECTS[backend.identity.engine]
-        self._given: dict[str, tuple[Difference, list[Statement]]] = {}
-        self._widening: PendingGrants | None = None
-        self._touched: Mapping[str, RevisionEffects] = {}
+        self._granted: dict[str, tuple[Difference, list[Statement]]] = {}
+        self._pending_grants: PendingGrants | None = None
+        self._effects: Mapping[str, RevisionEffects] = {}
         if backend.accounts is not None:
-            self._touched = {name: _touched(scripts.recording(name, dialect)) for name in revisions}
+            self._effects = {name: _effects_of(scripts.recording(name, dialect)) for name in revisions}
 
     @property
     def granted(self) -> int:
         """The number of privileges that were granted together with the revisions."""
-        return sum(len(change.grant) for change, _ in self._given.values())
+        return sum(len(change.grant) for change, _ in self._granted.values())
 
     @property
     def statements(self) -> list[str]:
         """The statements that granted them."""
-        return [str(statement) for _, statements in self._given.values() for statement in statements]
+        return [str(statement) for _, statements in self._granted.values() for statement in statements]
 
     def before(self, connection: sa.Connection, revision: str) -> None:
         """Detach and narrow access to what the revision changes, and read what the grants after it depend on.
@@ -98,21 +98,21 @@ class RevisionAccess:
             connection: the connection that runs the revision.
             revision: the revision's name.
         """
-        self._widening, self._again = None, []
-        self._given.pop(revision, None)  # from an attempt that was rolled back
-        accounts, touched = self._backend.accounts, self._touched.get(revision)
+        self._pending_grants, self._reattach = None, []
+        self._granted.pop(revision, None)  # from an attempt that was rolled back
+        accounts, touched = self._backend.accounts, self._effects.get(revision)
         if accounts is None or touched is None:
             return
         narrow, detach = self.preparation(connection, revision)
         _send(connection, narrow)
-        self._widening = prepare(
+        self._pending_grants = prepare(
             connection,
             accounts,
             self._deployment,
-            made=touched.made,
-            grown=touched.grown,
+            created=touched.created,
+            extended=touched.extended,
             detached=touched.detached(self._backend.features) if detach else (),
-            anew=touched.unseen,
+            may_recreate=touched.unknown_effects,
         )
         _send(connection, detach)  # takes locks, so it comes last before the DDL
         if count := len(narrow) + len(detach):
@@ -130,7 +130,7 @@ class RevisionAccess:
         Returns:
             The statements that narrow privileges, and those that detach what blocks the revision.
         """
-        accounts, touched = self._backend.accounts, self._touched.get(revision)
+        accounts, touched = self._backend.accounts, self._effects.get(revision)
         narrow: list[Statement] = []
         detach: list[Statement] = []
         if accounts is None or touched is None:
@@ -138,7 +138,7 @@ class RevisionAccess:
         detached = touched.detached(self._backend.features)
         if detached:
             detach = self._detach(connection, accounts, touched, detached)
-        if touched.grown or touched.unseen:
+        if touched.extended or touched.unknown_effects:
             for there, logins in accounts.hosts.at_current(connection):
                 if logins:
                     narrow += self._narrow(connection, there, logins, touched)
@@ -153,18 +153,18 @@ class RevisionAccess:
             connection: the connection that runs the revision.
             revision: the revision's name.
         """
-        for statement in self._again:
+        for statement in self._reattach:
             connection.exec_driver_sql(statement)
         accounts = self._backend.accounts
         if accounts is None or not self._backend.features.transactional_ddl:
             return
         attached = self._attach(connection, accounts, revision)
-        if self._widening is None:
+        if self._pending_grants is None:
             return
-        change = self._widening.change(connection, fenced=attached)
+        change = self._pending_grants.change(connection, policies_attached=attached)
         statements = self._statements(accounts, change)
         _send(connection, statements)
-        self._given[revision] = change, statements
+        self._granted[revision] = change, statements
         if statements:
             self._say(f"{counted(len(statements), 'statement')} gave access to what {revision} made or calls")
 
@@ -173,7 +173,7 @@ class RevisionAccess:
         connection: sa.Connection,
         accounts: Accounts,
         touched: RevisionEffects,
-        detached: Mapping[Place, set[str]],
+        detached: Mapping[TableKey, set[str]],
     ) -> list[Statement]:
         """Return the statements that detach what blocks the revision.
 
@@ -183,16 +183,16 @@ class RevisionAccess:
         models = {(table.schema, str(table.name)) for table in self._deployment.tables.values()}
         once = {p: c for p, c in detached.items() if p not in models and p not in touched.changed}
         closed = accounts.row_security.detach(connection, self._deployment, once) if once else []
-        self._again = [statement.inverse for statement in closed if statement.inverse]
+        self._reattach = [statement.inverse for statement in closed if statement.inverse]
         rest = {place: columns for place, columns in detached.items() if place not in once}
         return closed + (accounts.row_security.detach(connection, self._deployment, rest) if rest else [])
 
     def _attach(self, connection: sa.Connection, accounts: Accounts, revision: str) -> bool:
         """Attach the detached policies in the transaction of the last revision; return whether all are in force."""
-        last = next(reversed([*self._touched]), None)
+        last = next(reversed([*self._effects]), None)
         if revision != last:
             return False
-        if not any(touched.detached(self._backend.features) for touched in self._touched.values()):
+        if not any(touched.detached(self._backend.features) for touched in self._effects.values()):
             return False
         logins = {account.login for account in self._deployment.accounts.values()}
         if set(accounts.roles.existing(connection, logins)) != logins:
@@ -211,10 +211,10 @@ class RevisionAccess:
         """Replace privileges on whole tables by privileges on their present columns, if the manifest names columns."""
         wanted = accounts.privileges.declared(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
-        there: dict[Place, list[str]] = {}
+        there: dict[TableKey, list[str]] = {}
         for schema, table, column in modelled_columns(self._deployment, self._backend, connection):
             there.setdefault((schema, table), []).append(column)
-        tables = set(there) if touched.unseen else touched.grown  # any table may get a column
+        tables = set(there) if touched.unknown_effects else touched.extended  # any table may get a column
         places = {(schema or default, table): (schema, table) for schema, table in tables}
         held = accounts.privileges.held(connection, ours, {schema for schema, _ in places})
         narrowed: set[Privilege] = set()
@@ -242,19 +242,19 @@ def _send(connection: sa.Connection, statements: Iterable[Statement]) -> None:
         connection.exec_driver_sql(statement.sql, statement.parameters)
 
 
-def _touched(recording: Recording) -> RevisionEffects:
+def _effects_of(recording: Recording) -> RevisionEffects:
     own_ways = any(
         isinstance(done.operation, ops.ExecuteSQLOp | ops.RenameTableOp) for done in recording.done
     )
-    touched = RevisionEffects(unseen=own_ways or recording.error is not None)
-    made = touched.made
+    touched = RevisionEffects(unknown_effects=own_ways or recording.error is not None)
+    made = touched.created
     for done in recording.done:
         op = done.operation
         place = (getattr(op, "schema", None), str(getattr(op, "table_name", "")))
         if isinstance(op, ops.CreateTableOp):
             made.add(place)
         elif place not in made and isinstance(op, ops.AddColumnOp):
-            touched.grown.add(place)
+            touched.extended.add(place)
         elif place in made:
             continue
         elif isinstance(op, ops.AlterColumnOp) and op.modify_name is None:

@@ -16,7 +16,7 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.job.journal import Journal, RestartRevision
 from ringfence.schema.job.prerequisites import unrecorded
 from ringfence.schema.job.recorder import Recorder
-from ringfence.schema.revisions.lock_retries import Patience, lock_settings_of, pause
+from ringfence.schema.revisions.lock_retries import LockSettings, lock_settings_of, pause
 from ringfence.schema.text import Say
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class LockRetries:
         """The revision that is running."""
         self.file = ""
         """Its file."""
-        self.patience = Patience()
+        self.lock_settings = LockSettings()
 
     def __enter__(self) -> None:
         self.revision = None
@@ -65,16 +65,16 @@ class LockRetries:
         if self.revision is not None and self._backend.locks.is_conflict(error):
             self._wait(self.revision, error, statement)
             return True
-        what = "the database could not be asked where it stands"
+        what = "the database's current revision could not be read"
         if self.revision is not None:
             what = f"a migration failed, {self.revision} ({self.file})"
         raise JobFailed(f"{what}: {first_line(error)}\n  in: {statement}{explanation(error)}") from error
 
     def _wait(self, revision: str, error: sa.exc.DBAPIError, statement: str) -> None:
         self._tried[revision] += 1
-        tried, patience = self._tried[revision], self.patience
+        tried, patience = self._tried[revision], self.lock_settings
         if tried >= patience.tries:
-            way = "".join(f"\n  in the way: {one}" for one in self._in_the_way())
+            way = "".join(f"\n  blocking: {one}" for one in self._blocking_sessions())
             raise JobFailed(
                 f"revision {revision} did not get a lock in {tried} tries of {patience.timeout:g} s:"
                 f" {first_line(error)}\n  in: {statement}{way}\n  run the job again when less is going on, or say"
@@ -83,11 +83,11 @@ class LockRetries:
         seconds = pause(tried)
         self._say(
             f"revision {revision} did not get a lock within {patience.timeout:g} s (try {tried} of {patience.tries});"
-            f" letting others pass for {seconds:.1f} s"
+            f" trying again in {seconds:.1f} s"
         )
         time.sleep(seconds)
 
-    def _in_the_way(self) -> list[str]:
+    def _blocking_sessions(self) -> list[str]:
         with self._backend.engine().connect() as connection:
             return self._backend.sessions.long_transactions(connection)
 
@@ -116,7 +116,7 @@ class Steps:
         self._job = job
         self._recorder = recorder
         self._journal = journal
-        self._patient = patient
+        self._retries = patient
         self._original = original
 
     def __call__(self, heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Any]:
@@ -145,10 +145,10 @@ class Steps:
             connection = migration.connection
             if connection is None:
                 raise JobFailed("a migration needs a connection")
-            self._patient.revision = script.revision
-            self._patient.file = self._job.deployment.display_path(Path(script.path).resolve())
-            self._patient.patience = lock_settings_of(script.module, script.path)
-            self._job.backend.locks.set_timeout(connection, self._patient.patience.timeout)
+            self._retries.revision = script.revision
+            self._retries.file = self._job.deployment.display_path(Path(script.path).resolve())
+            self._retries.lock_settings = lock_settings_of(script.module, script.path)
+            self._job.backend.locks.set_timeout(connection, self._retries.lock_settings.timeout)
             before = self._recorder.before(connection, script.revision, direction)
             around = self._job.access if direction == "up" else None
             if around is not None:

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines import Backend, first_line
 from ringfence.schema.engines.statement_timeouts import bounded
-from ringfence.schema.job.planned_statements import pasted
+from ringfence.schema.job.planned_statements import inline_sql
 from ringfence.schema.job.row_checks_operations import row_checks
-from ringfence.schema.job.row_checks_tables import Look, TableChanges, note
+from ringfence.schema.job.row_checks_tables import RowCheck, TableChanges, apply
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.text import counted
 
@@ -45,7 +45,7 @@ class FailingRows:
     """How to resolve it."""
     query: str
     """SQL that shows some of the rows."""
-    sure: bool
+    certain: bool
     """Whether no earlier statement of the pending revisions can change these rows."""
 
     def as_dict(self) -> dict[str, object]:
@@ -59,7 +59,7 @@ class FailingRows:
         count = f"more than {self.rows:,} {self.counts}s" if self.more else counted(self.rows, self.counts)
         verb, _, rest = self.holds.partition(" ")
         one = "s" if self.rows == 1 and not self.more and verb != "will" else ""
-        before = "" if self.sure else " unless a statement that runs before it changes them"
+        before = "" if self.certain else " unless a statement that runs before it changes them"
         return f"{begin} {count} {verb}{one} {rest}{before}: {self.resolution}; see them by: {self.query}"
 
 
@@ -86,15 +86,17 @@ def failing_rows(backend: Backend, pending: Pending) -> list[FailingRows]:
                 for look in row_checks(seen, done.operation):
                     one = _ask(engine, seen, revision, look, end)
                     found += [one] if one is not None else []
-                note(seen, done.operation)
+                apply(seen, done.operation)
             if recording.error is not None:  # the operations after the error are unknown
                 break
     return found
 
 
-def _ask(engine: sa.Engine, seen: TableChanges, revision: str, look: Look, end: float) -> FailingRows | None:
+def _ask(
+    engine: sa.Engine, seen: TableChanges, revision: str, look: RowCheck, end: float
+) -> FailingRows | None:
     some = look.rows.limit(_MOST + 1).subquery()
-    query = pasted(look.rows.limit(_SHOWN), seen.dialect)
+    query = inline_sql(look.rows.limit(_SHOWN), seen.dialect)
     unknown = FailingRows(revision, look.does, None, look.counts, False, "", look.resolution, query, False)
     left = end - time.monotonic()
     if left <= 0:
@@ -108,5 +110,5 @@ def _ask(engine: sa.Engine, seen: TableChanges, revision: str, look: Look, end: 
         return replace(unknown, holds=first_line(error))
     if not count:
         return None
-    sure = look.sure and not seen.written
-    return replace(unknown, rows=min(count, _MOST), more=count > _MOST, holds=look.holds, sure=sure)
+    sure = look.certain and not seen.written
+    return replace(unknown, rows=min(count, _MOST), more=count > _MOST, holds=look.holds, certain=sure)

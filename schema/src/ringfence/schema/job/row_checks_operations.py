@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 
 from ringfence.schema.engines.postgresql.online_ddl import validated_constraint
-from ringfence.schema.job.row_checks_tables import Look, TableChanges, filled
+from ringfence.schema.job.row_checks_tables import RowCheck, TableChanges, filled
 from ringfence.schema.job.row_checks_types import misfits
 from ringfence.schema.models.types import MYSQL_FAMILY
 from ringfence.schema.operations.operations import ChangeLabelsOp, removed_labels
@@ -21,7 +21,7 @@ _ORDER = re.compile(r"\s+(ASC|DESC)?(\s*NULLS\s+(FIRST|LAST))?\s*\Z", re.IGNOREC
 _FILL = "fill them first, by `ringfence backfill` where one is declared (`ringfence backfill --list`)"
 
 
-def row_checks(seen: TableChanges, operation: MigrateOperation) -> Iterator[Look]:
+def row_checks(seen: TableChanges, operation: MigrateOperation) -> Iterator[RowCheck]:
     """Yield a query for each way in which rows would make an operation fail.
 
     Args:
@@ -60,7 +60,7 @@ def _rows(seen: TableChanges, schema: str | None, table: str, condition: Any) ->
     return sa.select(*columns).select_from(seen.source(schema, table)).where(condition)
 
 
-def _null(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[Look]:
+def _null(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[RowCheck]:
     schema, table, column = operation.schema, str(operation.table_name), str(operation.column_name)
     known = seen.columns(schema, table)
     if known is None:
@@ -69,13 +69,13 @@ def _null(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[Look]:
     if known.get(column):
         condition: sa.ColumnClause[Any] = sa.column(column)
         sure = not operation.kw.get("postgresql_using")  # USING is computed first, and may replace the NULLs
-        yield Look(does, holds, _rows(seen, schema, table, condition.is_(None)), _FILL, sure)
+        yield RowCheck(does, holds, _rows(seen, schema, table, condition.is_(None)), _FILL, sure)
     elif isinstance(_bare(seen.new(schema, table).get(column)), sa.Null):
         resolution = (
             "run `ringfence migrate --expand`, which goes up to a contract revision, and fill them by"
             " `ringfence backfill`"
         )
-        yield Look(
+        yield RowCheck(
             does, "will hold NULL in the new column", _rows(seen, schema, table, sa.true()), resolution
         )
 
@@ -84,7 +84,7 @@ def _bare(value: sa.ColumnElement[Any] | None) -> sa.ColumnElement[Any] | None:
     return value.clause if isinstance(value, sa.Cast) else value
 
 
-def _added(seen: TableChanges, operation: ops.AddColumnOp) -> Iterator[Look]:
+def _added(seen: TableChanges, operation: ops.AddColumnOp) -> Iterator[RowCheck]:
     """Check an added column that is NOT NULL without a default, or whose default violates its own foreign key."""
     schema, table, column = operation.schema, str(operation.table_name), operation.column
     if seen.columns(schema, table) is None:
@@ -94,7 +94,7 @@ def _added(seen: TableChanges, operation: ops.AddColumnOp) -> Iterator[Look]:
     if not (
         column.nullable or given or column.primary_key or seen.engine in MYSQL_FAMILY
     ):  # MySQL and MariaDB fill in zero or ''
-        yield Look(
+        yield RowCheck(
             f"adds {_named(schema, table, str(column.name))} NOT NULL without a default",
             "will hold NULL in the new column",
             _rows(seen, schema, table, sa.true()),
@@ -111,17 +111,17 @@ def _added(seen: TableChanges, operation: ops.AddColumnOp) -> Iterator[Look]:
         yield from [look] if look is not None else []
 
 
-def _null_in_key(seen: TableChanges, operation: ops.CreatePrimaryKeyOp) -> Iterator[Look]:
+def _null_in_key(seen: TableChanges, operation: ops.CreatePrimaryKeyOp) -> Iterator[RowCheck]:
     """Check for NULL in the columns of a new primary key, which become NOT NULL."""
     schema, table = operation.schema, str(operation.table_name)
     known = seen.columns(schema, table) or {}
     empty = [sa.column(str(one)).is_(None) for one in operation.columns if known.get(str(one))]
     if empty:
         does = f"makes {', '.join(map(str, operation.columns))} the primary key of {_named(schema, table)}"
-        yield Look(does, "hold NULL there", _rows(seen, schema, table, sa.or_(*empty)), _FILL)
+        yield RowCheck(does, "hold NULL there", _rows(seen, schema, table, sa.or_(*empty)), _FILL)
 
 
-def _retyped(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[Look]:
+def _retyped(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[RowCheck]:
     """Check for values that the new type of a column cannot hold."""
     schema, table, column = operation.schema, str(operation.table_name), str(operation.column_name)
     new = operation.modify_type
@@ -136,15 +136,15 @@ def _retyped(seen: TableChanges, operation: ops.AlterColumnOp) -> Iterator[Look]
     if found is not None:
         condition, holds = found
         does = f"makes {_named(schema, table, column)} {seen.typed(new)}"
-        yield Look(does, holds, _rows(seen, schema, table, condition), "give them a value that it takes")
+        yield RowCheck(does, holds, _rows(seen, schema, table, condition), "give them a value that it takes")
 
 
 def _constraint(
     seen: TableChanges, operation: ops.CreatePrimaryKeyOp | ops.CreateUniqueConstraintOp
-) -> Iterator[Look]:
+) -> Iterator[RowCheck]:
     if isinstance(operation, ops.CreatePrimaryKeyOp):
         yield from _null_in_key(seen, operation)
-    yield from _twice(
+    yield from _duplicates(
         seen,
         operation.schema,
         str(operation.table_name),
@@ -154,7 +154,7 @@ def _constraint(
     )
 
 
-def _index(seen: TableChanges, operation: ops.CreateIndexOp) -> Iterator[Look]:
+def _index(seen: TableChanges, operation: ops.CreateIndexOp) -> Iterator[RowCheck]:
     name = seen.dialect.name
     where = operation.kw.get(f"{name}_where")
     lengths = operation.kw.get(f"{name}_length") or {}
@@ -167,7 +167,7 @@ def _index(seen: TableChanges, operation: ops.CreateIndexOp) -> Iterator[Look]:
         columns = [
             sa.func.left(sa.column(str(one)), of[str(one)]) if of.get(str(one)) else one for one in columns
         ]
-    yield from _twice(
+    yield from _duplicates(
         seen,
         operation.schema,
         str(operation.table_name),
@@ -178,7 +178,7 @@ def _index(seen: TableChanges, operation: ops.CreateIndexOp) -> Iterator[Look]:
     )
 
 
-def _twice(
+def _duplicates(
     seen: TableChanges,
     schema: str | None,
     table: str,
@@ -187,7 +187,7 @@ def _twice(
     where: str | None = None,
     *,
     distinct: bool = True,
-) -> Iterator[Look]:
+) -> Iterator[RowCheck]:
     """Check for values in several rows; NULLs count as distinct unless the constraint says otherwise."""
     known = seen.columns(schema, table)
     names = {one for one in columns if isinstance(one, str)}
@@ -204,7 +204,7 @@ def _twice(
         rows = rows.where(*(one.is_not(None) for one in parts))
     if where is not None:
         rows = rows.where(sa.literal_column(f"({where})"))
-    yield Look(
+    yield RowCheck(
         f"makes {what} on {_named(schema, table)} unique",
         "stand in several rows",
         rows,
@@ -214,7 +214,7 @@ def _twice(
     )
 
 
-def _check(seen: TableChanges, operation: ops.CreateCheckConstraintOp) -> Look | None:
+def _check(seen: TableChanges, operation: ops.CreateCheckConstraintOp) -> RowCheck | None:
     schema, table = operation.schema, str(operation.table_name)
     condition = operation.condition
     if (schema, table) in seen.renamed or seen.columns(schema, table) is None:
@@ -229,8 +229,8 @@ def _check(seen: TableChanges, operation: ops.CreateCheckConstraintOp) -> Look |
     return _breaks(seen, schema, table, name, text)
 
 
-def _breaks(seen: TableChanges, schema: str | None, table: str, name: object, text: str) -> Look:
-    return Look(
+def _breaks(seen: TableChanges, schema: str | None, table: str, name: object, text: str) -> RowCheck:
+    return RowCheck(
         f"checks {name} on {_named(schema, table)}",
         f"break it ({' '.join(text.split())})",
         _rows(seen, schema, table, sa.literal_column(f"NOT ({text})")),
@@ -239,7 +239,7 @@ def _breaks(seen: TableChanges, schema: str | None, table: str, name: object, te
     )
 
 
-def _key(seen: TableChanges, operation: ops.CreateForeignKeyOp) -> Look | None:
+def _key(seen: TableChanges, operation: ops.CreateForeignKeyOp) -> RowCheck | None:
     schema, table = operation.kw.get("source_schema"), str(operation.source_table)
     other = operation.kw.get("referent_schema"), str(operation.referent_table)
     return _orphans(
@@ -262,7 +262,7 @@ def _orphans(
     name: object,
     *,
     full: bool = False,
-) -> Look | None:
+) -> RowCheck | None:
     """Check for rows without a referenced row; MATCH FULL also rejects rows that are NULL in only some columns."""
     known = seen.columns(*place)
     come = {name for name, value in seen.new(*place).items() if value is not None}
@@ -287,16 +287,16 @@ def _orphans(
         empty = [child.c[one].is_(None) for one in local]
         condition |= sa.and_(sa.or_(*empty), ~sa.and_(*empty))
     rows = sa.select(*(child.c[one] for one in seen.keys(*place))).where(condition)
-    return Look(
+    return RowCheck(
         f"makes the foreign key {name} of {_named(*place)}",
         f"refer to no row of {_named(*other)}",
         rows,
-        "mend them, or take them out",
+        "correct or delete them",
         tentative=bool(come & set(local)),
     )
 
 
-def _or_later(seen: TableChanges, name: object, options: Any, look: Look | None) -> Iterator[Look]:
+def _or_later(seen: TableChanges, name: object, options: Any, look: RowCheck | None) -> Iterator[RowCheck]:
     """Yield the check; for a constraint added NOT VALID on PostgreSQL, keep it until the constraint is validated."""
     if look is None:
         return
@@ -306,7 +306,7 @@ def _or_later(seen: TableChanges, name: object, options: Any, look: Look | None)
         yield look
 
 
-def _validated(seen: TableChanges, statement: str) -> Iterator[Look]:
+def _validated(seen: TableChanges, statement: str) -> Iterator[RowCheck]:
     """Check the rows for a constraint that is validated, whether from a pending revision or from the database."""
     names = validated_constraint(statement)
     if names is None:
@@ -332,14 +332,14 @@ def _validated(seen: TableChanges, statement: str) -> Iterator[Look]:
                 yield from [look] if look is not None else []
 
 
-def _labels(seen: TableChanges, operation: ChangeLabelsOp, gone: list[str]) -> Iterator[Look]:
+def _labels(seen: TableChanges, operation: ChangeLabelsOp, gone: list[str]) -> Iterator[RowCheck]:
     schema, table, column = operation.schema, str(operation.table_name), str(operation.column_name)
     known = seen.columns(schema, table)
     if known is None or column not in known:
         return
     cell = sa.cast(sa.column(column, sa.String()), sa.String(255))
     held = ", ".join(map(repr, gone))
-    yield Look(
+    yield RowCheck(
         f"takes labels from {_named(schema, table, column)}",
         f"hold {held}",
         _rows(seen, schema, table, cell.in_(gone)),

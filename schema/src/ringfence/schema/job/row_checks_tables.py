@@ -18,7 +18,7 @@ _CAST = (sa.Integer, sa.Numeric, sa.String)
 
 
 @dataclass(frozen=True)
-class Look:
+class RowCheck:
     """A query for rows that would make an operation fail."""
 
     does: str
@@ -28,7 +28,7 @@ class Look:
     rows: sa.Select[Any]
     resolution: str
     """How to resolve it."""
-    sure: bool = True
+    certain: bool = True
     """Whether the operation itself leaves these rows unchanged until it fails."""
     counts: str = "row"
     """What `rows` selects: `row` or `value`."""
@@ -55,7 +55,7 @@ class TableChanges:
     """(schema, table) -> dropped columns; a column added later with such a name is a different one."""
     renamed: set[tuple[str | None, str]] = field(default_factory=set)
     """Tables with renamed columns: a condition may use a name that the database does not have yet."""
-    later: dict[str, Look] = field(default_factory=dict)
+    later: dict[str, RowCheck] = field(default_factory=dict)
     """Constraint name -> the check to make when the constraint is validated; until then it applies to new rows only."""
     written: bool = False
     """Whether an earlier statement may write rows."""
@@ -126,7 +126,7 @@ class TableChanges:
         return str(kind.compile(dialect=self.dialect))
 
 
-def note(seen: TableChanges, operation: MigrateOperation) -> None:
+def apply(seen: TableChanges, operation: MigrateOperation) -> None:
     """Record what an operation changes for those after it.
 
     Args:

@@ -157,8 +157,8 @@ def _look(
         for engine in engines:
             step = OperationCheck(done, engine, dialect, state, frozenset(created), around, contract)
             for rule in RULES.values():
-                if rule.step and engine in rule.severity:
-                    for message in rule.step(step):
+                if rule.check_operation and engine in rule.severity:
+                    for message in rule.check_operation(step):
                         place = _Place(revision, rule.id, done.line, message, whole=False)
                         yield place, engine, rule.severity[engine]
         state.apply(done.operation)
@@ -166,8 +166,8 @@ def _look(
     for engine in engines:
         whole = RevisionCheck(engine, up, down, frozenset(created))
         for rule in RULES.values():
-            if rule.whole and engine in rule.severity:
-                for hit in rule.whole(whole):
+            if rule.check_revision and engine in rule.severity:
+                for hit in rule.check_revision(whole):
                     # -1 and -2 stand for the line of upgrade() and downgrade(), which `_findings` looks up.
                     line = hit.line or (-1 if hit.function == "upgrade" else -2)
                     place = _Place(revision, rule.id, line, hit.message, whole=hit.line is None)

@@ -13,7 +13,7 @@ from ringfence.schema.lint import Finding, Severity, UnsafeRevisions, lint
 from ringfence.schema.lint.rules import RULES
 from ringfence.schema.revisions.heads import one_head
 from ringfence.schema.revisions.scripts import Migrations
-from ringfence.schema.revisions.selection import scripts_of, standing
+from ringfence.schema.revisions.selection import applied, scripts_of
 from ringfence.schema.state import releases
 
 
@@ -59,7 +59,7 @@ def pending_of(deployment: Deployment, backend: Backend, to: str = "head") -> Pe
         head = None if to == "base" else to
     with backend.engine().connect() as connection:
         at = MigrationContext.configure(connection).get_current_heads()
-    done = standing(deployment, at)
+    done = applied(deployment, at)
     revisions = [name for name in releases.ancestors(scripts, [head] if head else ()) if name not in done]
     return Pending(head, at, tuple(revisions), scripts)
 

@@ -59,7 +59,7 @@ class OperationCheck:
     """The schema that the operations before it produce."""
     created: frozenset[str]
     """The tables that this revision created: no service uses them yet, and they hold no rows."""
-    around: LintContext
+    context: LintContext
     contract: Contract = field(default_factory=Contract)
     """What the revision declares to drop (`retires`) and to make stricter (`tightens`)."""
 
@@ -109,9 +109,9 @@ class Rule:
     resolution: str
     """What to do instead, in one line."""
     severity: Severities
-    step: Callable[[OperationCheck], Iterable[str]] | None = None
+    check_operation: Callable[[OperationCheck], Iterable[str]] | None = None
     """Checks one operation; returns a message for each problem."""
-    whole: Callable[[RevisionCheck], Iterable[RevisionProblem]] | None = None
+    check_revision: Callable[[RevisionCheck], Iterable[RevisionProblem]] | None = None
     """Checks a revision as a whole."""
     depends_on_mirrors: bool = False
     """Whether findings depend on mirrors or manifest, which change, so that an unused allow comment is no error."""

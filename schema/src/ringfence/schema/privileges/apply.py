@@ -15,7 +15,7 @@ from ringfence.schema.engines import Backend, Statement
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.adoption import Adoption
 from ringfence.schema.privileges.plan import Plan, make_plan
-from ringfence.schema.revisions.lock_retries import Patience, pause
+from ringfence.schema.revisions.lock_retries import LockSettings, pause
 from ringfence.schema.state import releases
 from ringfence.schema.state.apply_journal import Journal
 from ringfence.schema.text import Say, counted
@@ -89,7 +89,7 @@ def apply(
         JobFailed: the database does not have Ringfence's tables yet, the plan has obstacles (an account that is not
             managed, a missing table), a statement failed, or the nodes of a cluster disagree afterwards.
     """
-    tries = Patience.tries if backend.accounts is not None and backend.features.transactional_ddl else 1
+    tries = LockSettings.tries if backend.accounts is not None and backend.features.transactional_ddl else 1
     tried = 1
     while True:
         try:

@@ -14,7 +14,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds
 
 
 @dataclass(frozen=True)
-class Patience:
+class LockSettings:
     """A revision's lock settings, given as `lock_timeout = "2s"` and `lock_tries = 10` in its module."""
 
     timeout: float = 2.0
@@ -23,7 +23,7 @@ class Patience:
     """How often the revision is started before the job gives up."""
 
 
-def lock_settings_of(module: Any, path: str) -> Patience:
+def lock_settings_of(module: Any, path: str) -> LockSettings:
     """Return the lock settings of a revision's module.
 
     Args:
@@ -33,8 +33,8 @@ def lock_settings_of(module: Any, path: str) -> Patience:
     Raises:
         BadDeployment: `lock_timeout` is not a positive time, or `lock_tries` is not a positive integer.
     """
-    timeout = getattr(module, "lock_timeout", Patience.timeout)
-    tries = getattr(module, "lock_tries", Patience.tries)
+    timeout = getattr(module, "lock_timeout", LockSettings.timeout)
+    tries = getattr(module, "lock_tries", LockSettings.tries)
     found = _TEXT.fullmatch(timeout) if isinstance(timeout, str) else None
     if found:
         seconds = float(found[1]) * _UNITS[found[2]]
@@ -46,7 +46,7 @@ def lock_settings_of(module: Any, path: str) -> Patience:
         raise _wrong(path, "lock_timeout", timeout, 'a time above nothing, as "500ms", "2s", "1min" or 2')
     if not isinstance(tries, int) or isinstance(tries, bool) or tries < 1:
         raise _wrong(path, "lock_tries", tries, "a count of at least 1")
-    return Patience(seconds, tries)
+    return LockSettings(seconds, tries)
 
 
 def pause(tried: int) -> float:

@@ -84,7 +84,7 @@ def scripts_in(folder: Path) -> Migrations:
             files = [path.name for path in sorted(folder.rglob("*.py")) if _goes_on(path, error.args[0])]
             raise CommandError(
                 f"{', '.join(files) or 'a revision'} goes on from {error}, and no file there is that revision: put its"
-                " file back, or mend the `down_revision` that names it"
+                " file back, or correct the `down_revision` that names it"
             ) from error
     _read[folder] = state, scripts
     return scripts

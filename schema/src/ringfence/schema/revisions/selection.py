@@ -71,10 +71,10 @@ def pending(deployment: Deployment, env: Mapping[str, str] | None = None) -> fro
         return every
     with reach(settings, existing=True).engine().connect() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
-    return every - standing(deployment, heads)
+    return every - applied(deployment, heads)
 
 
-def standing(deployment: Deployment, heads: Iterable[str]) -> frozenset[str]:
+def applied(deployment: Deployment, heads: Iterable[str]) -> frozenset[str]:
     """Return every revision that a database at these heads has.
 
     Args:

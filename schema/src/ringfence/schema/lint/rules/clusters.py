@@ -166,7 +166,7 @@ RULES = (
         "A setting that the other nodes do not take over",
         "SET STATEMENT variable = value FOR CREATE …, or say it in the statement itself: ENGINE=, ROW_FORMAT=",
         on((_CLUSTER, ERROR)),
-        whole=_session,
+        check_revision=_session,
     ),
     Rule(
         "RF602",

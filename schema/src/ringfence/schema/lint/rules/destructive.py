@@ -29,8 +29,8 @@ def _rename_table(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ops.RenameTableOp) and not step.is_new(op.schema, op.table_name):
         yield (
-            f"table {key_of(op.schema, op.table_name)} is renamed to {op.new_table_name}: whoever uses the old name"
-            " fails at once"
+            f"table {key_of(op.schema, op.table_name)} is renamed to {op.new_table_name}: a service that"
+            " uses the old name fails at once"
         )
 
 
@@ -43,8 +43,8 @@ def _rename_column(step: OperationCheck) -> Iterator[str]:
         and not step.is_new(op.schema, op.table_name)
     ):
         yield (
-            f"column {key_of(op.schema, op.table_name)}.{op.column_name} is renamed to {op.modify_name}: whoever uses"
-            " the old name fails at once"
+            f"column {key_of(op.schema, op.table_name)}.{op.column_name} is renamed to {op.modify_name}: a service"
+            " that uses the old name fails at once"
         )
 
 

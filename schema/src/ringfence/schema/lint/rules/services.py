@@ -48,7 +48,7 @@ def _late_not_null(step: OperationCheck) -> Iterator[str]:
     if filled or step.is_new(op.schema, op.table_name):
         return
     for mirror, table in _seen(step, key):
-        if mirror.revision in step.around.later:
+        if mirror.revision in step.context.later:
             continue  # such a service does not start before this revision has run
         if "insert" in table.verbs or "update" in table.verbs:
             column = table.columns.get(op.column_name)
@@ -69,7 +69,7 @@ def _mirrors(step: OperationCheck) -> Iterator[str]:
 
 def _grants(step: OperationCheck) -> Iterator[str]:
     for key, column, how in _gone(step):
-        for account in step.around.accounts.values():
+        for account in step.context.accounts.values():
             held = [
                 grant
                 for grant in account.grants
@@ -96,14 +96,14 @@ def _gone(step: OperationCheck) -> Iterator[tuple[str, str | None, str]]:
         case _:
             return
     key, column = found
-    stays = step.around.head.tables.get(key)
+    stays = step.context.head.tables.get(key)
     if stays is None or (column is not None and column not in stays):
         yield key, column, how
 
 
 def _seen(step: OperationCheck, key: str) -> Iterator[tuple[Mirror, Table]]:
     """Yield each mirror that contains a table, with the mirror's entry for it."""
-    for mirror in step.around.mirrors:
+    for mirror in step.context.mirrors:
         for table in mirror.tables.values():
             if key_of(table.schema, table.name) == key:
                 yield mirror, table
