@@ -503,7 +503,7 @@ def _verify_access(deployment: Deployment, backend: Backend) -> list[str]:
             plan.as_dict(),
         )
     return [
-        f"the server accepts this without effect, because the admin lacks the privilege: {statement}"
+        f"the server accepts this without effect, as the admin lacks a privilege: {statement}"
         for statement in idle
     ]
 

@@ -104,7 +104,7 @@ class Journal:
             self.rows.setdefault((row["revision"], row["direction"]), {})[entry.position] = entry
         if self._resolve is not None and not self.rows:
             raise JobFailed(
-                f"--resolve {self._resolve}: no revision is half-finished in this database, so there is nothing to decide"
+                f"--resolve {self._resolve}: no revision is half-finished, so there is nothing to decide"
             )
 
     def check(self, steps: Iterable[tuple[str, str]]) -> None:
