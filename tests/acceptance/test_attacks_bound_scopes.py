@@ -177,7 +177,9 @@ def test_a_fork_has_not_its_parent_s_scope(portal: Database) -> None:
                 os._exit(0)
         os.close(writing)
         with os.fdopen(reading) as pipe:
-            assert pipe.read().startswith("[]" if portal.backend.survives_fork else "this process was forked")
+            assert pipe.read().startswith(
+                "[]" if portal.backend.features.survives_fork else "this process was forked"
+            )
         os.waitpid(child, 0)
         assert dal(dal.invoice).count() == 3
 
@@ -231,7 +233,7 @@ def test_a_value_is_bound_as_it_is_and_finds_its_own_rows_alone(scoped: ScopedAc
         dal.sample.bulk_insert([SAMPLE | {"word": word, "remark": str(n)} for n, word in enumerate(words)])
     binder = scoped.service("binder", size=1)
     bound = {name: SAMPLE[name] for name in ("ident", "flag", "day", "mood")}
-    placeholder = "?" if binder.backend.paramstyle == "qmark" else "%s"
+    placeholder = "?" if binder.backend.features.paramstyle == "qmark" else "%s"
     for n, word in enumerate(words):
         with binder.session(scope=bound | {"word": word}) as dal:
             assert [str(row[0]) for row in dal.executesql(f"SELECT {placeholder}", ("%s",))] == ["%s"]

@@ -232,7 +232,7 @@ def test_records_change_and_go(filled: Database) -> None:
 
 
 def test_raw_sql(filled: Database) -> None:
-    mark = "?" if filled.backend.paramstyle == "qmark" else "%s"
+    mark = "?" if filled.backend.features.paramstyle == "qmark" else "%s"
     with filled.session() as dal:
         sql = f"SELECT name, whole FROM specimen WHERE name = {mark} OR whole > {mark} ORDER BY name"
         hostile = "x' OR '1'='1"

@@ -211,7 +211,7 @@ def test_hostile_text_reads_back_exactly(
 
 def shop_placeholder(shop: Database) -> str:
     """How the driver marks a parameter."""
-    return "?" if shop.backend.paramstyle == "qmark" else "%s"
+    return "?" if shop.backend.features.paramstyle == "qmark" else "%s"
 
 
 def tuple_or_list(shop: Database, name: str) -> Any:

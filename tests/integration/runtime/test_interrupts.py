@@ -69,7 +69,7 @@ def _amiss(shop: Database, error: BaseException, out: BaseException | None) -> l
     amiss = [] if out is error else [f"what came out is {out!r}"]
     if shop.own_session() is not None:
         amiss.append("a session is open")
-    if shop.backend.interruptible:
+    if shop.backend.features.interruptible:
         eventually(
             lambda: not shop.pool.stats().in_use
         )  # a thread stops the statement, and closes the connection

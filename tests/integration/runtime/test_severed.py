@@ -1,6 +1,7 @@
 """What was ended from another thread is not lent to the next session."""
 
 import contextlib
+import dataclasses
 import threading
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_a_request_that_may_yet_arrive_meets_no_other_session(
 
 def test_what_was_given_up_cannot_be_given_back(shop: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     reached = threading.Event()
-    monkeypatch.setattr(shop.backend, "interruptible", True, raising=False)
+    interruptible = dataclasses.replace(shop.backend.features, interruptible=True)
+    monkeypatch.setattr(shop.backend, "features", interruptible, raising=False)
     monkeypatch.setattr(shop.backend, "cancel", lambda connection: reached.wait(10))
     lease = shop.pool.acquire("test")
     lease.busy = True

@@ -1,7 +1,6 @@
 """The `Database` of a service, which opens its sessions."""
 
 import dataclasses
-import logging
 import math
 import os
 import threading
@@ -29,7 +28,6 @@ from ringfence.runtime.session.scopes import Scopes
 from ringfence.runtime.settings import Credentials, Settings
 from ringfence.runtime.unit import Unit
 
-log = logging.getLogger("ringfence.database")
 Result = TypeVar("Result")
 
 _PLAIN, _READING = Mode(), Mode(read_only=True)

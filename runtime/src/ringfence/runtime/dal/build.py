@@ -153,7 +153,9 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
         # WITH can begin a statement of any verb
         context = StatementContext(None if verb == "with" else verb, None)
         backend = self._adapter.backend
-        given = check_parameters(query, placeholders, style=backend.paramstyle, send=backend.to_driver)
+        given = check_parameters(
+            query, placeholders, style=backend.features.paramstyle, send=backend.to_driver
+        )
         cursor = session.execute(query, given, context=context)
         if cursor.description is None:
             return None

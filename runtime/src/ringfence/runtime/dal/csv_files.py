@@ -452,7 +452,7 @@ class Import:
             return False
         if not self._table._db(self._table).isempty():
             return False
-        if self._table._db._adapter.backend.advance_sequence_insert is not None:
+        if self._table._db._adapter.backend.features.advance_sequence_insert is not None:
             session = self._table._db._adapter.sessions.current()
             name = session.savepoint()
             try:
@@ -464,7 +464,7 @@ class Import:
     def _advance_sequence(self) -> None:
         """Advance the server's key sequence past the imported keys, where the server does not do that itself."""
         adapter = self._table._db._adapter
-        template = adapter.backend.advance_sequence_insert
+        template = adapter.backend.features.advance_sequence_insert
         count = max(self._mine.values(), default=0) - self._counted
         if template is None or count <= 0:
             return

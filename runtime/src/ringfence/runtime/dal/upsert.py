@@ -444,5 +444,5 @@ def upsert_probes(table: Any, key: Sequence[str], values: Mapping[str, Any]) -> 
     )
     if clause is not None:
         yield "an upsert", f"{inserted} {clause}"
-    if adapter.backend.replaces:
+    if adapter.backend.features.has_replace:
         yield "REPLACE", f"REPLACE{inserted.removeprefix('INSERT')}"

@@ -49,6 +49,28 @@ class Limits:
     server: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What an engine family and its driver can do; each engine states it in its module `features`.
+
+    Attributes:
+        paramstyle: the placeholders of the driver: `pyformat` for `%s` and `%(name)s`, `qmark` for `?` and `:name`.
+        survives_fork: whether a forked child may keep the parent's idle connections open.
+        interruptible: whether an exception of a signal handler can be raised while a statement runs on the server.
+        local_settings_end: whether the effect of SET LOCAL ends with the transaction.
+        has_replace: whether the engine supports REPLACE.
+        advance_sequence_insert: an INSERT that advances the key sequence by `{count}` and is rolled back; None where
+            explicit keys advance it.
+    """
+
+    paramstyle: str
+    survives_fork: bool
+    interruptible: bool
+    local_settings_end: bool
+    has_replace: bool
+    advance_sequence_insert: str | None = None
+
+
 Run = Callable[..., Any]
 """`run(sql, parameters=None, cursor=None)`: runs a statement of the session; returns its cursor."""
 
@@ -91,15 +113,7 @@ class Backend(Protocol):
     session that runs no statement sends nothing to the server.
     """
 
-    paramstyle: str
-    survives_fork: bool  # whether a forked child may keep the parent's idle connections open
-    interruptible: (
-        bool  # whether a signal handler's exception can be raised while a statement runs on the server
-    )
-    local_settings_end: bool  # whether the effect of SET LOCAL ends with the transaction
-    replaces: bool  # whether the engine supports REPLACE
-    # An INSERT that advances the key sequence by `{count}` and is rolled back; None where explicit keys advance it.
-    advance_sequence_insert: str | None
+    features: Features
     codecs: Mapping[str, Make]
     driver_error: type[Exception]
 

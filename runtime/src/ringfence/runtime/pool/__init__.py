@@ -1,7 +1,10 @@
-"""The connection pool of a process: limited in size; sessions borrow its connections.
+"""A connection pool of limited size. A session gets its connection from `Pool.lend`, and returns it by `Pool.release`.
 
-`pool` lends and takes back connections, `opening` opens them, `lease` records who holds one, and `credentials`
-notices changed passwords.
+- `pool`: lends, tests, opens, closes and evicts connections; the options and statistics.
+- `lease`: the bookkeeping: who waits, who opens and who holds which connection.
+- `opening`: opens a connection: hosts in turn, with the current login.
+- `credentials`: notices that the login has changed.
+- `owner`: identifies the caller.
 """
 
 from ringfence.runtime.pool.pool import Pool, PoolOptions, PoolStats

@@ -317,7 +317,7 @@ class Pool:
 
     def _abort(self, pooled: Pooled, lease: Lease | None) -> None:
         """Close without the protocol's farewell; if a statement may still run, a thread cancels it first."""
-        if lease is not None and lease.busy and self._backend.interruptible:
+        if lease is not None and lease.busy and self._backend.features.interruptible:
             try:
                 threading.Thread(
                     target=self._stop, args=(pooled,), name="ringfence-stop", daemon=True
@@ -400,13 +400,13 @@ class Pool:
 
     def before_fork(self) -> None:
         """Close idle connections that do not survive a fork; SQLite's must not be used in another process."""
-        if not self._backend.survives_fork:
+        if not self._backend.features.survives_fork:
             self._close_idle()
 
     def after_fork(self) -> None:
         """Start with an empty pool in the child, without touching the parent's connections."""
         _inherited.append(self._state)
-        if any(each.lease for each in self._state.everyone) and not self._backend.survives_fork:
+        if any(each.lease for each in self._state.everyone) and not self._backend.features.survives_fork:
             self._unsafe_fork = True
         self._opener.fork()
         self._reset()

@@ -78,7 +78,7 @@ class Session(Transaction):
         Raises:
             InterfaceError: a statement begins or ends a transaction, or changes a setting beyond it.
         """
-        if may_leave_state(sql, local_settings_end=self._backend.local_settings_end):
+        if may_leave_state(sql, local_settings_end=self._backend.features.local_settings_end):
             self._may_leave_state = True
 
     def execute(

@@ -133,7 +133,7 @@ class Transaction:
         """Mark the session as failed and abort its connection after a foreign exception: its state is unknown."""
         if self._lease is not None:
             self._lease.busy = True
-        if self._connection is not None and self._backend.interruptible:
+        if self._connection is not None and self._backend.features.interruptible:
             # Immediately, because a cursor held by the traceback reads remaining rows when it is collected, and would
             # wait for ever.
             self._backend.abort(self._connection)

@@ -23,6 +23,7 @@ from ringfence.runtime.engines.mysql.errors import (
     number_of,
     translate,
 )
+from ringfence.runtime.engines.mysql.features import FEATURES
 from ringfence.runtime.engines.mysql.flavour import MySQLFlavour
 from ringfence.runtime.engines.mysql.parameters import expand_lists
 from ringfence.runtime.engines.mysql.pymysql_compat import close_socket, quit_and_close, shut_down_socket
@@ -45,12 +46,7 @@ from ringfence.runtime.values.codecs import Codec, Make, Quote, codec_for
 class MySQL:
     """The backend for one server, or for several nodes of which any synced one is used."""
 
-    paramstyle = "pyformat"
-    survives_fork = True
-    interruptible = True
-    local_settings_end = False  # SET LOCAL is SET SESSION here
-    replaces = True
-    advance_sequence_insert: str | None = None
+    features = FEATURES
     to_driver = staticmethod(to_driver)
     driver_error: type[Exception] = pymysql.Error
 

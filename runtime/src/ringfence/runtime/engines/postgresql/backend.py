@@ -15,6 +15,7 @@ from ringfence.runtime.engines.other_protocols import POSTGRESQL, server_cache
 from ringfence.runtime.engines.postgresql.cancel import Canceller
 from ringfence.runtime.engines.postgresql.codecs import CODECS, TYPECASTERS, to_driver
 from ringfence.runtime.engines.postgresql.errors import MISSING, connect_error, translate
+from ringfence.runtime.engines.postgresql.features import FEATURES
 from ringfence.runtime.engines.postgresql.literals import Quoting, setting_value
 from ringfence.runtime.engines.postgresql.session_settings import (
     FORMAT_QUERY,
@@ -33,15 +34,7 @@ from ringfence.runtime.values.codecs import Make, Quote
 class PostgreSQL:
     """The backend for one server, or for a group with one writable member, which libpq finds."""
 
-    paramstyle = "pyformat"
-    survives_fork = True
-    interruptible = False  # libpq waits in C: a signal handler runs only after the answer
-    local_settings_end = True
-    replaces = False
-    advance_sequence_insert: str | None = (
-        "INSERT INTO {relation} ({columns}) SELECT {values} FROM generate_series(1, {count})"
-        " ON CONFLICT DO NOTHING"
-    )
+    features = FEATURES
     to_driver = staticmethod(to_driver)
     driver_error: type[Exception] = psycopg2.Error
 

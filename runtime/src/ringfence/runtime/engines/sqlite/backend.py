@@ -17,6 +17,7 @@ from ringfence.runtime.engines.sqlite.authorizer import Authorizer
 from ringfence.runtime.engines.sqlite.codecs import CODECS, QUOTE, to_driver
 from ringfence.runtime.engines.sqlite.connection import Connection
 from ringfence.runtime.engines.sqlite.errors import Refused, commit_error, connect_error, translate
+from ringfence.runtime.engines.sqlite.features import FEATURES
 from ringfence.runtime.engines.sqlite.functions import install
 from ringfence.runtime.engines.sqlite.row_security import Scopes
 from ringfence.runtime.engines.sqlite.streaming import Stepping
@@ -35,12 +36,7 @@ class SQLite:
     It guards honest code, not a hostile process: any process that can open the file can read all of it.
     """
 
-    paramstyle = "qmark"
-    interruptible = False
-    survives_fork = False  # SQLite's file locks belong to a process, and it counts them itself
-    local_settings_end = True  # SQLite has no SET LOCAL
-    replaces = True
-    advance_sequence_insert: str | None = None
+    features = FEATURES
     to_driver = staticmethod(to_driver)
     driver_error: type[Exception] = sqlite3.Error
 
