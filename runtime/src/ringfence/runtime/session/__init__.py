@@ -6,8 +6,8 @@
 - `statements`: checks of the program's own SQL.
 - `stream`: rows that are read in batches.
 
-`ringfence.runtime.unit` has the context manager of `Database.session`, and `ringfence.runtime.retries` decides whether a
-transaction is repeated, for example after a deadlock.
+`ringfence.runtime.unit` has the context manager of `Database.session`, and `ringfence.runtime.retries` decides
+whether a transaction is repeated, for example after a deadlock.
 """
 
 from ringfence.runtime.session.session import Session
