@@ -33,6 +33,7 @@ from ringfence.schema.engines.messages import first_line
 from ringfence.schema.engines.mysql import row_security as mysql_row_security
 from ringfence.schema.engines.postgresql import leakproof_indexes
 from ringfence.schema.errors import JobFailed
+from ringfence.schema.features import FEATURES
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.text import Say, counted
 
@@ -65,21 +66,17 @@ __all__ = [
     "scratch",
 ]
 
-# DB_TYPE -> the module of its backends, and the extra of the package that installs the driver.
+# DB_TYPE -> the module of its backends.
 _MODULES = {
-    "postgresql": ("ringfence.schema.engines.postgresql.server", "ringfence-schema[postgresql]"),
-    "mysql": ("ringfence.schema.engines.mysql_detection", "ringfence-schema[mysql]"),
-    "sqlite": ("ringfence.schema.engines.sqlite.server", None),
+    "postgresql": "ringfence.schema.engines.postgresql.server",
+    "mysql": "ringfence.schema.engines.mysql_detection",
+    "sqlite": "ringfence.schema.engines.sqlite.server",
 }
 # Engine -> the function that names the relations used in place of tables.
 _RELATIONS = dict.fromkeys(("mysql", "mariadb", "galera"), mysql_row_security.relations)
 # Engine -> the function that finds indexes which conditions of a scoped account cannot use.
 _LOST = {"postgresql": leakproof_indexes.unusable_indexes}
 _FIRST_PAUSE = 0.2
-# Values of DB_TYPE, and engines, whose database is a file.
-_FILES = frozenset({"sqlite"})
-# Engines that alter a table by rebuilding it: migrations for them are written in Alembic's batch mode.
-_REBUILDS = frozenset({"sqlite"})
 
 
 def is_a_file(settings: Settings) -> bool:
@@ -126,14 +123,15 @@ def scratch(engines: Iterable[str], folder: Path) -> Settings | None:
     Returns:
         None when each of the engines needs a server.
     """
-    if _FILES.isdisjoint(engines):
+    engine = next((each for each in engines if FEATURES[each].database_is_file), None)
+    if engine is None:
         return None
-    return Settings(db_type="sqlite", name=str(folder / "scratch.sqlite"))
+    return Settings(db_type=engine, name=str(folder / "scratch.sqlite"))
 
 
 def needs_batch(engines: Iterable[str]) -> bool:
     """Return whether migrations that must run on all these engines must be written in Alembic's batch mode."""
-    return not _REBUILDS.isdisjoint(engines)
+    return any(FEATURES[engine].rebuilds_tables for engine in engines)
 
 
 def relations(
@@ -174,12 +172,12 @@ def lost_indexes(
 
 def _module(settings: Settings) -> Any:
     alembic_compat.install()
-    name, extra = _MODULES[settings.db_type]
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(_MODULES[settings.db_type])
     except ModuleNotFoundError as error:
         raise BadSettings(
-            f"DB_TYPE={settings.db_type} needs a driver that is not installed: pip install '{extra}'"
+            f"DB_TYPE={settings.db_type} needs a driver that is not installed:"
+            f" pip install 'ringfence-schema[{FEATURES[settings.db_type].extra}]'"
         ) from error
 
 

@@ -110,7 +110,7 @@ class Gauge:
                 known, hidden = look(connection, self._backend)
                 lags += known
         self._looked = True
-        still, paused = self._flow(connection) if engine in _FLOWING else (False, 0.0)
+        still, paused = self._flow(connection) if self._backend.features.is_cluster else (False, 0.0)
         return Pressure(still, paused, max(lags, key=lambda lag: lag.seconds, default=None), hidden)
 
     def _flow(self, connection: sa.Connection) -> tuple[bool, float]:
@@ -157,7 +157,6 @@ def _postgresql(connection: sa.Connection, backend: Backend) -> tuple[list[Lag],
 
 # Engines that know their replicas -> the function that reads the lag.
 _KNOWN: Mapping[str, Callable[[sa.Connection, Backend], tuple[list[Lag], str]]] = {"postgresql": _postgresql}
-_FLOWING = frozenset({"galera"})
 
 
 def _at(backend: Backend, host: Host) -> Backend:

@@ -19,6 +19,13 @@ class Features:
     family: str
     """The engines of one name here share a server's code base, and with it most of what is true of them."""
 
+    database_is_file: bool = False
+    """Whether a database is a file of this machine, which needs no server."""
+    rebuilds_tables: bool = False
+    """Whether most changes of a table rebuild it, so that migrations are written in Alembic's batch mode.
+
+    https://www.sqlite.org/lang_altertable.html
+    """
     transactional_ddl: bool = False
     """Whether a transaction that is rolled back undoes its DDL, and with it the GRANT and REVOKE statements.
 
@@ -52,6 +59,11 @@ class Features:
     """The longest name of a table, index or constraint; None without a limit."""
     counts_bytes: bool = False
     """Whether the length of a name, and of a login, is counted in bytes of UTF-8, and not in characters."""
+    longest_key: int | None = None
+    """The most bytes of the columns of a key or index; None without a limit that the models can be checked against.
+
+    InnoDB's limit for the row formats DYNAMIC and COMPRESSED: https://dev.mysql.com/doc/refman/8.4/en/innodb-limits.html
+    """
     names_shared_in_schema: tuple[str, ...] = ()
     """The kinds of names that must be unique in a schema, not only in a table.
 

@@ -11,6 +11,7 @@ FEATURES = Features(
     longest_login=128,  # beyond it, CREATE USER fails with error 1470: tests/integration/schema/test_access_accounts.py
     login_settings=("connection_limit", "host"),
     longest_name=64,
+    longest_key=3072,
     names_shared_in_schema=("foreign_key",),
     has_uuids=True,
     has_sequences=True,

@@ -7,13 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
+from ringfence.schema.features import FEATURES
 from ringfence.schema.models.conditional import applies
 from ringfence.schema.models.engine_types import effective
 from ringfence.schema.models.object_names import keys
-from ringfence.schema.models.types import DIALECTS, MYSQL_FAMILY, portable
+from ringfence.schema.models.types import DIALECTS, portable
 
-# InnoDB's limit for the row formats DYNAMIC and COMPRESSED.
-KEY_BYTES = 3072
 BYTES_PER_CHARACTER = 4
 """The maximum in utf8mb4; the others of `information_schema.character_sets` are in `_BYTES`."""
 _BYTES = {
@@ -37,9 +36,8 @@ def too_long_keys(table: sa.Table, engines: Sequence[str]) -> Iterator[str]:
     Yields:
         A message for each problem, with how to resolve it and the engines that have it.
     """
-    family = [engine for engine in engines if engine in MYSQL_FAMILY]
     found: dict[str, list[str]] = {}
-    for engine in family:
+    for engine in (each for each in engines if FEATURES[each].longest_key is not None):
         items = [*keys(table), *sorted(table.indexes, key=lambda each: str(each.name))]
         for item in (each for each in items if applies(each, engine)):
             for problem in _refused(item, table, engine):
@@ -61,10 +59,11 @@ def _refused(item: Any, table: sa.Table, engine: str) -> Iterator[str]:
             yield f"{what} holds {column.name!r}, a {type_!r} without a length: use String(length)"
             continue
         size += length * (_bytes_of(type_, table, engine) if isinstance(type_, sa.String) else 1)
-    if size > KEY_BYTES:
+    most = FEATURES[engine].longest_key
+    if most is not None and size > most:
         left = f"index:{table.key}.{item.name}" if isinstance(item, sa.Index) else table.key
         yield (
-            f"{what} takes {size} bytes, and {KEY_BYTES} is the most: shorten its strings, or"
+            f"{what} takes {size} bytes, and {most} is the most: shorten its strings, or"
             f" leave_out = [{json.dumps(str(left))}] in ringfence.toml"
         )
 

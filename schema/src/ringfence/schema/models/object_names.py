@@ -11,8 +11,7 @@ from sqlalchemy.util import md5_hex
 from ringfence.schema import sqlalchemy_compat
 from ringfence.schema.features import FEATURES
 from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
-
-_POSTGRESQL_NAME = 63  # NAMEDATALEN - 1, by which the server itself shortens names
+from ringfence.schema.sql.identifiers import object_name
 
 # The suffixes of the names that PostgreSQL generates: src/backend/commands/indexcmds.c and tablecmds.c.
 _ENDS = (
@@ -175,20 +174,7 @@ def _made_by_postgresql(item: Any, table: sa.Table) -> Iterator[str]:
         columns = list(check_columns(item, table))
         columns = columns if len(columns) == 1 else []
     middle = "" if end == "pkey" else "_".join(columns)
-    yield _joined(str(table.name), middle, end)
-
-
-def _joined(first: str, second: str, end: str) -> str:
-    """Join names by the rule of PostgreSQL's makeObjectName: the longer one is shortened until the result fits."""
-    one, other = first.encode(), second.encode()
-    room = _POSTGRESQL_NAME - len(end) - 1 - (1 if other else 0)
-    while len(one) + len(other) > room:
-        if len(one) > len(other):
-            one = one[:-1]
-        else:
-            other = other[:-1]
-    parts = [part.decode(errors="ignore") for part in (one, other) if part]
-    return "_".join([*parts, end])
+    yield object_name(str(table.name), middle, end)
 
 
 def _made_by_mysql(item: Any, table: sa.Table) -> Iterator[str]:

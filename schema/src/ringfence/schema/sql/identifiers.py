@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-_NAMEDATALEN = 63
-"""The most bytes of a name on PostgreSQL.
+from ringfence.schema.features import mysql, postgresql
 
-https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
-"""
-
+_LONGEST = postgresql.FEATURES.longest_name or 0
 DefaultNames = Callable[[str, Sequence[str]], Iterable[str]]
 """From a table and columns to the names that a server gives; a number may follow each of them."""
 
@@ -88,22 +85,22 @@ def spelling(dialect: str) -> NameRules:
 
 def _postgresql(label: str) -> DefaultNames:
     def given(table: str, columns: Sequence[str]) -> Iterable[str]:
-        yield _shortened(table, "_".join(columns), label)
+        yield object_name(table, "_".join(columns), label)
 
     return given
 
 
 def _postgresql_check(table: str, columns: Sequence[str]) -> Iterable[str]:
-    yield _shortened(table, "", "check")
-    yield from (_shortened(table, column, "check") for column in columns)
+    yield object_name(table, "", "check")
+    yield from (object_name(table, column, "check") for column in columns)
 
 
-def _shortened(table: str, columns: str, label: str) -> str:
+def object_name(table: str, columns: str, label: str) -> str:
     """Return the name that PostgreSQL makes of a table, columns and a label, and shorten the longer of the first two.
 
     As in `makeObjectName` of PostgreSQL's src/backend/commands/indexcmds.c.
     """
-    left = _NAMEDATALEN - len(label) - 1 - (1 if columns else 0)
+    left = _LONGEST - len(label) - 1 - (1 if columns else 0)
     first, second = table.encode(), columns.encode()
     while len(first) + len(second) > left:
         if len(first) > len(second):
@@ -121,7 +118,7 @@ def serial_name(table: str, column: str) -> str:
         table: The table's name without a schema.
         column: The column's name.
     """
-    return _shortened(table, column, "seq")
+    return object_name(table, column, "seq")
 
 
 def _first(table: str, columns: Sequence[str]) -> Iterable[str]:
@@ -144,10 +141,10 @@ _SPELLINGS: Mapping[str, NameRules] = {
         lowers=True,
         many=True,
         serial=True,
-        longest=_NAMEDATALEN,
+        longest=_LONGEST,
         triggers_of_tables=True,
         given={
-            "primary key": lambda table, columns: (_shortened(table, "", "pkey"),),
+            "primary key": lambda table, columns: (object_name(table, "", "pkey"),),
             "unique": _postgresql("key"),
             "foreign key": _postgresql("fkey"),
             "exclude": _postgresql("excl"),
@@ -158,7 +155,7 @@ _SPELLINGS: Mapping[str, NameRules] = {
     "mysql": NameRules(
         folded=_FOLDED,
         quotes="`",
-        escapes=True,
+        escapes=mysql.FEATURES.backslash_escapes,
         primary="PRIMARY",
         indexes_of_tables=True,
         given=_MYSQL | {"check": _numbered("chk")},
@@ -166,7 +163,7 @@ _SPELLINGS: Mapping[str, NameRules] = {
     "mariadb": NameRules(
         folded=_FOLDED,
         quotes="`",
-        escapes=True,
+        escapes=mysql.FEATURES.backslash_escapes,
         primary="PRIMARY",
         indexes_of_tables=True,
         given=_MYSQL | {"check": lambda table, columns: ("CONSTRAINT", *columns)},

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.catalog import NOT_SYSTEM, OF_EXTENSION, SIGNATURE
 from ringfence.schema.engines.postgresql.function_calls import OPEN_TO_ALL, ROUTINES
-from ringfence.schema.engines.postgresql.quoting import quoted, statement
+from ringfence.schema.engines.postgresql.quoting import quoted
+from ringfence.schema.engines.types import Statement
 
 _CREATE = f"""
     SELECT n.nspname, pg_catalog.pg_has_role(n.nspowner, 'USAGE')
@@ -104,7 +105,7 @@ def exposures(connection: sa.Connection, logins: Iterable[str], left_open: froze
         found.append(Exposure("public", None, needed, finding=None))
     for kind, says, sql, may in _held_by_public(connection, logins, left_open):
         if may:
-            found.append(Exposure(kind, None, says, repair=statement(sql)))
+            found.append(Exposure(kind, None, says, repair=Statement.plain(sql)))
         else:
             found.append(
                 Exposure(kind, None, says, resolution=f"its owner can revoke it: {sql}", finding=None)

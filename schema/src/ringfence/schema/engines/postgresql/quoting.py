@@ -1,6 +1,6 @@
-"""Writing SQL for PostgreSQL: identifiers, literals, and statements without parameters."""
+"""Writing SQL for PostgreSQL: identifiers and literals."""
 
-from ringfence.schema.engines.types import Change, RelationKey, Statement
+from ringfence.schema.engines.types import RelationKey
 
 
 def quoted(name: str) -> str:
@@ -38,13 +38,3 @@ def literal(text: str) -> str:
         raise ValueError("a text with a NUL character cannot be sent")
     escaped = text.replace("'", "''")
     return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
-
-
-def statement(sql: str, about: Change | None = None) -> Statement:
-    """Build a statement without parameters.
-
-    Args:
-        sql: the statement, with single percent signs.
-        about: what it changes, for a plan.
-    """
-    return Statement(sql.replace("%", "%%"), shown=sql, about=about)

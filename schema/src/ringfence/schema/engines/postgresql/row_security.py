@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.base import Altered, Change, PendingDrops, RowSecurity, Statement
 from ringfence.schema.engines.postgresql.catalog import NOT_SYSTEM, table_parameters
-from ringfence.schema.engines.postgresql.quoting import literal, qualified, quoted, statement
+from ringfence.schema.engines.postgresql.quoting import literal, qualified, quoted
 from ringfence.schema.engines.types import RelationKey
 from ringfence.schema.features.postgresql import FEATURES
 from ringfence.schema.grants.difference import READABLE
@@ -68,12 +68,14 @@ class DeclaredPolicy:
         """Return the CREATE POLICY."""
         target = f"{quoted(self.name)} ON {qualified(self.table)}"
         verb = _verb(self.command).upper()
-        return statement(f"CREATE POLICY {target} AS PERMISSIVE FOR {verb} {self.clause}", self.change("-"))
+        return Statement.plain(
+            f"CREATE POLICY {target} AS PERMISSIVE FOR {verb} {self.clause}", self.change("-")
+        )
 
     def alter(self) -> Statement:
         """Return the ALTER POLICY that turns a policy of the same name and command into this one."""
         altered = f"ALTER POLICY {quoted(self.name)} ON {qualified(self.table)} {self.clause}"
-        return statement(altered, self.change("another"))
+        return Statement.plain(altered, self.change("another"))
 
     def change(self, held: str) -> Change:
         """Describe the creation or alteration of this policy for a plan.
@@ -141,7 +143,7 @@ class ExistingPolicy:
         closed = f"{' USING (false)' if using else ''}{' WITH CHECK (false)' if check else ''}"
         restored = f" USING ({self.using})" if using and self.using else ""
         restored += f" WITH CHECK ({self.check})" if check and self.check else ""
-        return replace(statement(f"{alter}{closed}"), inverse=f"{alter}{restored}".replace("%", "%%"))
+        return replace(Statement.plain(f"{alter}{closed}"), inverse=f"{alter}{restored}".replace("%", "%%"))
 
     def drop(self) -> Statement:
         """Return the DROP POLICY."""
@@ -155,7 +157,7 @@ class ExistingPolicy:
             verb=_verb(self.command),
             finding="excess" if self.permissive else "missing",
         )
-        return statement(f"DROP POLICY {quoted(self.name)} ON {qualified(self.table)}", change)
+        return Statement.plain(f"DROP POLICY {quoted(self.name)} ON {qualified(self.table)}", change)
 
 
 def _verb(command: str) -> str:
@@ -213,7 +215,7 @@ def store_digests(table: RelationKey, policies: list[tuple[DeclaredPolicy, str |
     mark = "$ringfence$"
     while mark in body:
         mark = f"{mark[:-1]}_$"
-    return statement(f"DO {mark} {body} {mark}")
+    return Statement.plain(f"DO {mark} {body} {mark}")
 
 
 def scope_condition(
@@ -451,7 +453,7 @@ class _Comparison:
             self._check_views(given)
         if self.changes.before or self.changes.after:
             # Each statement waits for the table's sessions, and all later ones queue behind it; an apply tries again.
-            self.changes.before.insert(0, statement("SET LOCAL lock_timeout = '2s'"))
+            self.changes.before.insert(0, Statement.plain("SET LOCAL lock_timeout = '2s'"))
 
     def _separate_retained(
         self, policies: Iterable[ExistingPolicy], dropped_later: set[RelationKey]
@@ -731,4 +733,4 @@ class _Comparison:
 def _switch(table: RelationKey, word: str, held: str, wanted: str) -> Statement:
     finding = "excess" if word == "ENABLE" else "missing"
     change = Change(f"row security of {'.'.join(table)}", held, wanted, table=table, finding=finding)
-    return statement(f"ALTER TABLE {qualified(table)} {word} ROW LEVEL SECURITY", change)
+    return Statement.plain(f"ALTER TABLE {qualified(table)} {word} ROW LEVEL SECURITY", change)

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.catalog import PARAMETER_PRIVILEGES, is_since
-from ringfence.schema.engines.postgresql.quoting import quoted, statement
+from ringfence.schema.engines.postgresql.quoting import quoted
+from ringfence.schema.engines.types import Statement
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -138,7 +139,7 @@ def object_privileges(
 
 def _revoked(kind: str, login: str | None, says: str, sql: str, grantor: str, may: bool) -> Exposure:
     if may:
-        return Exposure(kind, login, says, repair=statement(f"{sql} CASCADE"))
+        return Exposure(kind, login, says, repair=Statement.plain(f"{sql} CASCADE"))
     return Exposure(kind, login, says, resolution=f"as {grantor}: {sql} CASCADE", refuses=True)
 
 

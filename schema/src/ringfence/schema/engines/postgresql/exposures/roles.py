@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql.catalog import MEMBERSHIP_OPTIONS, is_since
-from ringfence.schema.engines.postgresql.quoting import quoted, statement
+from ringfence.schema.engines.postgresql.quoting import quoted
+from ringfence.schema.engines.types import Statement
 
 # The options are read through json, because versions before 16 lack their columns.
 _EDGE = """
@@ -167,7 +168,7 @@ def _membership(
 ) -> Exposure:
     superuser, manages, as_grantor = may
     if superuser or (as_grantor if newer else manages):
-        repair = None if covered else statement(sql)
+        repair = None if covered else Statement.plain(sql)
         return Exposure(
             "membership", login, says, repair=repair, reported_elsewhere=covered, lasting_connections=lasts
         )
@@ -205,7 +206,9 @@ def attributes(connection: sa.Connection, logins: list[str]) -> Iterator[Exposur
             says = f"the account {login} has {word}: it {does}"
             if i_am or may:
                 lasts = ((login, word),) if word in _LASTING else ()
-                yield Exposure("attribute", login, says, repair=statement(sql), lasting_connections=lasts)
+                yield Exposure(
+                    "attribute", login, says, repair=Statement.plain(sql), lasting_connections=lasts
+                )
             else:
                 yield Exposure("attribute", login, says, resolution=f"as a superuser: {sql}", refuses=True)
 

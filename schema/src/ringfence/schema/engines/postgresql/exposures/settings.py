@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from ringfence.schema.engines.exposures import Exposure
 from ringfence.schema.engines.postgresql import role_settings
 from ringfence.schema.engines.postgresql.catalog import PARAMETER_PRIVILEGES, is_since
-from ringfence.schema.engines.postgresql.quoting import quoted, statement
+from ringfence.schema.engines.postgresql.quoting import quoted
+from ringfence.schema.engines.types import Statement
 from ringfence.schema.features.postgresql import FEATURES
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def settings(connection: sa.Connection, deployment: "Deployment", logins: list[s
                     "setting", login, says, resolution=f"if that is not meant: {sql}", finding=None
                 )
             elif may:
-                yield Exposure("setting", login, says, repair=statement(sql))
+                yield Exposure("setting", login, says, repair=Statement.plain(sql))
             else:
                 yield Exposure("setting", login, says, resolution=f"as a superuser: {sql}", refuses=True)
 
@@ -134,7 +135,7 @@ def _for_all_roles(
     if name in binds:
         says = f"{begins}, which binds a row scope: a session that binds none sees its rows all the same"
         if superuser:
-            yield Exposure("setting", None, says, repair=statement(sql))
+            yield Exposure("setting", None, says, repair=Statement.plain(sql))
         else:
             yield Exposure("setting", None, says, resolution=f"as a superuser: {sql}", refuses=True)
     elif name in _OF_ALL_ROLES:
