@@ -331,7 +331,7 @@ def test_many_accounts_and_tables_take_no_more_queries(shop):
     assert len(many) == len(few)
     lost = [line for line in plan.adoption.lines if line.change == "lost"]
     assert len(lost) == 36 + 6 * 65  # the update of each, and all of the legacy
-    told = list(plan.adoption.losses())
+    told = list(plan.adoption.losses_as_text())
     assert len(told) == 36 + 6  # tables that are lost alike are told in one line
 
 

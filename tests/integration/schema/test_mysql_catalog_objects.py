@@ -263,7 +263,9 @@ def test_a_table_that_the_server_refuses_is_named_with_what_it_says(backend, con
         backend.introspection.catalog.reference(connection, given(metadata))
     metadata = sa.MetaData()
     sa.Table("song", metadata, sa.Column("id", sa.String, primary_key=True))
-    with pytest.raises(JobFailed, match=r"table song of the models cannot be made on this engine: .*VARCHAR"):
+    with pytest.raises(
+        JobFailed, match=r"table song of the models cannot be created on this engine: .*VARCHAR"
+    ):
         backend.introspection.catalog.reference(connection, given(metadata))
 
 

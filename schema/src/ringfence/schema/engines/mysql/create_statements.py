@@ -179,11 +179,11 @@ def written(given: Sequence[Token], own: str) -> str:
     """
     line, spaced, skip = "", False, False
     words = ["", *(token.word for token in given), ""]
-    for place, token in enumerate(given, start=1):
+    for position, token in enumerate(given, start=1):
         spaced = (spaced or token.spaced) and line != ""
         if skip:
             skip = False
-        elif token.kind == "name" and token.name == own and words[place + 1] == "." != words[place - 1]:
+        elif token.kind == "name" and token.name == own and words[position + 1] == "." != words[position - 1]:
             skip = True
         else:
             spelled = token.spelled
@@ -276,7 +276,7 @@ class TableReader:
             sql: as SHOW CREATE TABLE returned it.
         """
         given = tokens(sql)
-        first = next(place for place, token in enumerate(given) if token.word == "(")
+        first = next(position for position, token in enumerate(given) if token.word == "(")
         reader = Reader(given)
         reader.at = first
         body = reader.group()

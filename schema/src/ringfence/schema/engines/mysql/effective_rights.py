@@ -214,15 +214,15 @@ class GrantCatalog:
             How a privilege is held, and the verb.
         """
         found = [
-            (pattern, way, verbs)
-            for way, grants in sources
+            (pattern, label, verbs)
+            for label, grants in sources
             for pattern, verbs in grants.patterns.items()
             if self.matches(pattern, schema)
         ]
         first = min((self.pattern_key(pattern) for pattern, _, _ in found), default=None)
-        for pattern, way, verbs in found:
+        for pattern, label, verbs in found:
             if self.pattern_key(pattern) == first:
-                yield from ((way, verb) for verb in verbs)
+                yield from ((label, verb) for verb in verbs)
 
     def _read(self, grantees: set[Grantee]) -> None:
         names = {f"'{user}'@'{host}'": (user, host) for user, host in grantees}
@@ -329,10 +329,10 @@ class MySQLGrantCatalog(GrantCatalog):
             yield from self.most_specific(schema, sources)
             return
         merged: dict[str, list[tuple[str, str]]] = {}
-        for way, grants in sources:
+        for label, grants in sources:
             for pattern, verbs in grants.patterns.items():
                 if self.matches(pattern, schema):
-                    merged.setdefault(pattern, []).extend((way, verb) for verb in verbs)
+                    merged.setdefault(pattern, []).extend((label, verb) for verb in verbs)
         plain = [pattern for pattern in merged if pattern == schema and not set(pattern) & set("%_")]
         for pattern in plain or sorted(merged, key=str.encode)[:1]:
             yield from merged[pattern]
@@ -388,11 +388,11 @@ class MariaDBGrantCatalog(GrantCatalog):
     def of_database(self, schema: str, sources: Sources, *, active: bool) -> Iterator[tuple[str, str]]:
         """Yield the privileges by the one pattern that counts for each of the account, its roles and PUBLIC."""
         roles = []
-        for way, grants in sources:
-            if way in ("grant", "PUBLIC"):
-                yield from self.most_specific(schema, [(way, grants)])
+        for label, grants in sources:
+            if label in ("grant", "PUBLIC"):
+                yield from self.most_specific(schema, [(label, grants)])
             else:
-                roles.append((way, grants))
+                roles.append((label, grants))
         yield from self.most_specific(schema, roles)
 
     def pattern_key(self, pattern: str) -> tuple[object, ...]:
@@ -480,23 +480,23 @@ class EffectiveRightsReader:
         catalog = self._catalog
         sources = list(catalog.sources(grantee, roles))
         for schema in catalog.schemas:
-            above = self._on_schema(schema, sources, active=bool(roles))
+            by_schema = self._on_schema(schema, sources, active=bool(roles))
             for name in catalog.relations.get(schema, ()):
                 kind = "sequence" if (schema, name) in catalog.sequences else "table"
-                for verb, reach in self._on_relation((schema, name), sources, above):
+                for verb, reach in self._on_relation((schema, name), sources, by_schema):
                     yield Right(login, kind, schema, name, verb), reach
             for kind, name in catalog.routines.get(schema, ()):
-                ways = (*above.get(_EXECUTE, ()), *self._routine((kind, schema, name), sources))
-                if ways:
+                labels = (*by_schema.get(_EXECUTE, ()), *self._routine((kind, schema, name), sources))
+                if labels:
                     yield (
                         Right(login, kind, schema, name, _EXECUTE),
-                        Reach(through=tuple(dict.fromkeys(ways))),
+                        Reach(through=tuple(dict.fromkeys(labels))),
                     )
-            for verb in BY_DATABASE & above.keys():
-                yield Right(login, "database", schema, "", verb), Reach(through=above[verb])
-        for way, grants in sources:
+            for verb in BY_DATABASE & by_schema.keys():
+                yield Right(login, "database", schema, "", verb), Reach(through=by_schema[verb])
+        for label, grants in sources:
             for verb in grants.global_privileges - BY_TABLE - BY_DATABASE - {_EXECUTE}:
-                yield Right(login, "server", "", "", verb), Reach(through=(way,))
+                yield Right(login, "server", "", "", verb), Reach(through=(label,))
 
     def _on_schema(
         self, schema: str, sources: Iterable[tuple[str, Grants]], *, active: bool
@@ -504,32 +504,35 @@ class EffectiveRightsReader:
         """Return verb -> how it is held: globally, or on the database."""
         found: dict[str, tuple[str, ...]] = {}
         sources = list(sources)
-        for way, grants in sources:
+        for label, grants in sources:
             for verb in grants.global_privileges - grants.restricted.get(schema, frozenset()):
-                found[verb] = (*found.get(verb, ()), way)
-        for way, verb in self._catalog.of_database(schema, sources, active=active):
-            found[verb] = (*found.get(verb, ()), way)
-        return {verb: tuple(dict.fromkeys(ways)) for verb, ways in found.items()}
+                found[verb] = (*found.get(verb, ()), label)
+        for label, verb in self._catalog.of_database(schema, sources, active=active):
+            found[verb] = (*found.get(verb, ()), label)
+        return {verb: tuple(dict.fromkeys(labels)) for verb, labels in found.items()}
 
     def _on_relation(
-        self, relation: RelationKey, sources: Iterable[tuple[str, Grants]], above: dict[str, tuple[str, ...]]
+        self,
+        relation: RelationKey,
+        sources: Iterable[tuple[str, Grants]],
+        by_schema: dict[str, tuple[str, ...]],
     ) -> Iterator[tuple[str, Reach]]:
         """Yield each verb that is held on a table, view or sequence."""
         found: dict[str, Reach] = {
-            verb: Reach(through=ways) for verb, ways in above.items() if verb in BY_TABLE
+            verb: Reach(through=labels) for verb, labels in by_schema.items() if verb in BY_TABLE
         }
-        for way, grants in sources:
+        for label, grants in sources:
             for verb, columns in grants.tables.get(relation, {}).items():
-                reach = Reach(None if "" in columns else frozenset(columns), through=(way,))
+                reach = Reach(None if "" in columns else frozenset(columns), through=(label,))
                 known = found.get(verb)
                 found[verb] = reach if known is None else known.union(reach)
         yield from found.items()
 
     @staticmethod
     def _routine(routine: tuple[str, str, str], sources: Iterable[tuple[str, Grants]]) -> Iterator[str]:
-        for way, grants in sources:
+        for label, grants in sources:
             if routine in grants.routines:
-                yield way
+                yield label
 
 
 class MySQLEffectiveRights(EffectiveRightsReader):

@@ -71,26 +71,26 @@ class Scratch:
     lacking: tuple[list[Token], ...]
     options: dict[str, str]
 
-    def complete(self, made: Snapshot, reader: TableReader) -> None:
+    def complete(self, temporary: Snapshot, reader: TableReader) -> None:
         """Change the snapshot of the temporary table to what a permanent one would have.
 
         Args:
-            made: the snapshot; it is changed.
+            temporary: the snapshot; it is changed.
             reader: the reader that filled it.
         """
         table = Name("table", self.owner.schema, self.owner.table, self.owner.table)
-        made.items[table] |= self.options
+        temporary.items[table] |= self.options
         for kind in ("check", "unique"):
-            for name, facets in list(made.of(kind, self.owner.schema, self.owner.table)):
+            for name, facets in list(temporary.of(kind, self.owner.schema, self.owner.table)):
                 if name.name not in self.named:
-                    del made.items[name]
+                    del temporary.items[name]
                     label = f"({' '.join(filter(None, facets.values()))})"
-                    made.items[Name(kind, name.schema, name.table, label)] = facets
-        refers = made.items[table].get("engine") in _FOREIGN_KEYS
+                    temporary.items[Name(kind, name.schema, name.table, label)] = facets
+        refers = temporary.items[table].get("engine") in _FOREIGN_KEYS
         for item in self.lacking:
             if refers or item[0].word in _ONLY_LASTING:
                 reader.item(item)
-        without_implicit(made, self.owner)
+        without_implicit(temporary, self.owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +157,14 @@ def in_scratch(
         added = [item for index in _indexes(table, connection) for item in _index(index, connection.dialect)]
         lacking = [tokens(text) for text in _foreign_keys(table, connection)]
     except (sa.exc.SQLAlchemyError, ValueError, AttributeError, NotImplementedError) as error:
-        raise JobFailed(f"the table {key} of the models cannot be made on this engine: {error}") from error
+        raise JobFailed(f"the table {key} of the models cannot be created on this engine: {error}") from error
     given = tokens(sql)
-    first = next(place for place, token in enumerate(given) if token.word == "(")
+    first = next(position for position, token in enumerate(given) if token.word == "(")
     reader = Reader(given)
     reader.at = first
     body = reader.group()
-    kept, facets = _options(reader, connection)
-    if "ENGINE" not in kept:
+    accepted, facets = _options(reader, connection)
+    if "ENGINE" not in accepted:
         facets["engine"] = server.engine
     items = [sql[body[0].start : body[-1].end]] if body else []
     if any(token.word == "FOREIGN" for token in body):
@@ -186,7 +186,7 @@ def in_scratch(
         Owner(server.label(own), str(table.name), own),
         database,
         target,
-        f"CREATE TEMPORARY TABLE {target} (\n{whole}\n){kept}",
+        f"CREATE TEMPORARY TABLE {target} (\n{whole}\n){accepted}",
         frozenset(named),
         tuple(lacking),
         facets,
@@ -220,7 +220,7 @@ def _index(index: sa.Index, dialect: sa.Dialect) -> Iterator[str]:
     """Yield a CREATE INDEX as an item of CREATE TABLE, so that no statement can reach the table of the database."""
     sql = compiled(CreateIndex(index), dialect)
     given = tokens(sql)
-    word = next(place for place, token in enumerate(given) if token.word == "INDEX")
+    word = next(position for position, token in enumerate(given) if token.word == "INDEX")
     prefix = sql[given[0].end : given[word].end].strip()
     columns = next(token for token in given if token.word == "(")
     yield f"{prefix} {given[word + 1].spelled} {sql[columns.start :]}"
@@ -240,7 +240,7 @@ def _options(reader: Reader, connection: sa.Connection) -> tuple[str, dict[str, 
     def value(expression: str) -> str:
         return str(connection.exec_driver_sql(f"SELECT {expression}", execution_options=RAW).scalar_one())
 
-    kept: list[Token] = []
+    accepted: list[Token] = []
     facets: dict[str, str] = {}
     while reader:
         if reader.word() == "PARTITION":
@@ -253,8 +253,8 @@ def _options(reader: Reader, connection: sa.Connection) -> tuple[str, dict[str, 
             reader.take("=")
             reader.next()
         else:
-            kept.append(reader.next())
-    return "".join(f" {token.spelled}" for token in kept), facets
+            accepted.append(reader.next())
+    return "".join(f" {token.spelled}" for token in accepted), facets
 
 
 def _names(given: list[Token]) -> Iterator[str]:
@@ -274,7 +274,7 @@ def sequence_statement(sequence: sa.Sequence, dialect: sa.Dialect, database: str
     """
     sql = compiled(CreateSequence(sequence), dialect)
     given = tokens(sql)
-    word = next(place for place, token in enumerate(given) if token.word == "SEQUENCE")
+    word = next(position for position, token in enumerate(given) if token.word == "SEQUENCE")
     last = word + (3 if len(given) > word + 2 and given[word + 2].word == "." else 1)
     target = f"{quoted(database)}.{quoted(str(sequence.name))}"
     return f"CREATE TEMPORARY SEQUENCE {target}{sql[given[last].end :]}"
@@ -363,8 +363,8 @@ def declared_objects(
                 if match["check"] is not None:
                     facets["check option"] = "LOCAL" if "LOCAL" in match["check"].upper() else "CASCADED"
             if definition is not None and match["columns"] is None:
-                meant = _resolved(scratch, match["select"])
-                if meant is not None and meant != _resolved(scratch, definition):
+                declared = _resolved(scratch, match["select"])
+                if declared is not None and declared != _resolved(scratch, definition):
                     facets["definition"] = " ".join(match["select"].split())
             wanted[key] = facets
     return wanted
@@ -448,8 +448,8 @@ def _text(given: list[Token], sql: str) -> str:
         for n, token in enumerate(given)
         if token.word in _HOW or (n + 1 == len(given) and token.word == "FIRST")
     )
-    kept = given[: next(ends, len(given))]
-    return sql[kept[0].start : kept[-1].end] if kept else ""
+    remaining = given[: next(ends, len(given))]
+    return sql[remaining[0].start : remaining[-1].end] if remaining else ""
 
 
 def _routine(sql: str, kind: str, found: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -601,9 +601,9 @@ class MySQLCatalog:
             if kind == "SEQUENCE":
                 self._sequence(connection, snapshot, owner.schema, database, name)
             elif kind in _BASE and (sql := _shown(connection, "TABLE", database, name)) is not None:
-                here = Owner(owner.schema, name, database)
-                TableReader(snapshot, here, server.collations).read(sql)
-                without_implicit(snapshot, here)
+                table_owner = Owner(owner.schema, name, database)
+                TableReader(snapshot, table_owner, server.collations).read(sql)
+                without_implicit(snapshot, table_owner)
         snapshot.items |= self._attached(connection, [owner.schema], server).items
 
     def _sequence(
@@ -635,30 +635,30 @@ class MySQLCatalog:
                 self._run(connection, sql, f"sequence {sequence.name}", database)
                 label = server.label(sequence.schema)
                 self._sequence(connection, snapshot, label, database, str(sequence.name))
-        made: set[str] = set()
+        created: set[str] = set()
         more = added_items(models, connection, server)
         for key, table in models.tables.items():
             added = more.get((server.label(table.schema), str(table.name)), ())
             scratch = in_scratch(table, connection, server, key, added)
-            if scratch.target in made:
+            if scratch.target in created:
                 # A table whose database does not exist is made in the default one, where its name can be taken.
                 _send(connection, f"DROP TEMPORARY TABLE {scratch.target}")
-            made.add(scratch.target)
+            created.add(scratch.target)
             self._run(connection, scratch.create, f"table {scratch.key}", scratch.database, table)
             self._scratch(connection, snapshot, scratch, server)
-        if made:
-            _send(connection, f"DROP TEMPORARY TABLE {', '.join(made)}")
+        if created:
+            _send(connection, f"DROP TEMPORARY TABLE {', '.join(created)}")
         return snapshot
 
     def _scratch(
         self, connection: sa.Connection, snapshot: Snapshot, scratch: Scratch, server: Server
     ) -> None:
         """Add a table of the models to the snapshot, with what its temporary table cannot hold."""
-        made = Snapshot()
-        reader = TableReader(made, scratch.owner, server.collations)
+        temporary = Snapshot()
+        reader = TableReader(temporary, scratch.owner, server.collations)
         reader.read(str(_shown(connection, "TABLE", scratch.database, scratch.owner.table)))
-        scratch.complete(made, reader)
-        snapshot.items |= made.items
+        scratch.complete(temporary, reader)
+        snapshot.items |= temporary.items
 
     def _run(
         self, connection: sa.Connection, sql: str, what: str, database: str, item: sa.Table | None = None
@@ -672,17 +672,17 @@ class MySQLCatalog:
             _send(connection, sql)
         except sa.exc.DBAPIError as error:
             arguments = error.orig.args if error.orig is not None else ()
-            code, said = arguments[0], arguments[-1]
+            code, message = arguments[0], arguments[-1]
             if code == ER.DBACCESS_DENIED_ERROR:
                 me = connection.exec_driver_sql("SELECT CURRENT_USER()").scalar_one()
                 user, _, host = str(me).rpartition("@")
                 raise JobFailed(
-                    "the admin may not make temporary tables, in which the models are compared with the database:"
+                    "the admin may not create temporary tables, which comparing the models with the database needs:"
                     f" GRANT CREATE TEMPORARY TABLES ON {granted_on(database)}.* TO '{user}'@'{host}'"
                 ) from error
             raise JobFailed(
-                f"the server refuses the {what} of the models: {said} ({code}); as a temporary table it was to be made"
-                f" with: {' '.join(sql.split())}{model_location(item)}"
+                f"the server refuses the {what} of the models: {message} ({code}); it was to be created as a temporary"
+                f" table with: {' '.join(sql.split())}{model_location(item)}"
             ) from error
 
 

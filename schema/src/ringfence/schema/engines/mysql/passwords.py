@@ -86,8 +86,8 @@ def same_password(plugin: str, stored: str, password: str) -> bool | None:
     if plugin != "caching_sha2_password" or len(parts) != 4 or parts[1] != "A":
         return None
     rounds, rest = int(parts[2], 16) * 1000, parts[3].encode()
-    made = _sha256_crypt(password.encode(), rest[:_SALT], rounds)
-    return hmac.compare_digest(made.encode(), rest[_SALT:])
+    digest = _sha256_crypt(password.encode(), rest[:_SALT], rounds)
+    return hmac.compare_digest(digest.encode(), rest[_SALT:])
 
 
 def _sha256_crypt(password: bytes, salt: bytes, rounds: int) -> str:

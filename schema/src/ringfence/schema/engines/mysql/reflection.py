@@ -79,9 +79,9 @@ class FamilyTranslator:
                 self._collations[each.schema, each.table] = facets.get("collation")
             if facets.get("partitions"):
                 quote = connection.dialect.identifier_preparer.quote_identifier
-                place = ".".join(quote(part) for part in (each.schema, each.table) if part)
+                qualified = ".".join(quote(part) for part in (each.schema, each.table) if part)
                 shown = str(
-                    connection.exec_driver_sql(f"SHOW CREATE TABLE {place}".replace("%", "%%")).one()[1]
+                    connection.exec_driver_sql(f"SHOW CREATE TABLE {qualified}".replace("%", "%%")).one()[1]
                 )
                 if written := _PARTITIONS.search(shown):
                     self._partitions[each.schema, each.table] = written[1]

@@ -127,8 +127,8 @@ class FamilySessions:
             with contextlib.closing(connection):
                 with connection.cursor() as cursor:
                     cursor.execute(f"SELECT {_NODE}")
-                    here = cursor.fetchone()[0]
-                if here == node:
+                    connected = cursor.fetchone()[0]
+                if connected == node:
                     yield connection, int(number)
                     return
         yield None, int(number)

@@ -166,12 +166,12 @@ def others(
             resolution="as its grantor: grant it on the intended database, with \\_ and \\%, and revoke it on the"
             " pattern; or name its login under `protected:` if it is intended",
         )
-    for grantee, things in sorted(by_name.items()):
+    for grantee, objects in sorted(by_name.items()):
         yield Exposure(
             "grant",
             None,
             f"{grantee}, which is not an account of the manifest, was granted privileges on"
-            f" {', '.join(sorted(things))}",
+            f" {', '.join(sorted(objects))}",
             resolution="revoke them, or name its login under `protected:` if they are intended",
             finding=None,
         )

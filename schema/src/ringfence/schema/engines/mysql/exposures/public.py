@@ -54,12 +54,14 @@ def public(
     for bundle in bundles(found | {replace(routine, login="") for routine in routines}):
         on = privileges_and_object(bundle)
         says, revoke = f"PUBLIC has {on}", f"REVOKE {on} FROM PUBLIC"
-        within = bundle.kind != "database"
-        here = [schema for schema in schemas if within or matches(bundle.schema, schema)]
-        if not here:
+        is_table_or_routine = bundle.kind != "database"
+        in_deployment = [
+            schema for schema in schemas if is_table_or_routine or matches(bundle.schema, schema)
+        ]
+        if not in_deployment:
             yield Exposure("public", None, says, resolution=f"if that is not meant: {revoke}", finding=None)
-        elif (within or unescaped(bundle.schema) in schemas) and all(
-            rights.may_revoke(verb, escaped_pattern(bundle.schema) if within else bundle.schema)
+        elif (is_table_or_routine or unescaped(bundle.schema) in schemas) and all(
+            rights.may_revoke(verb, escaped_pattern(bundle.schema) if is_table_or_routine else bundle.schema)
             for verb, _ in bundle.verbs
         ):
             yield Exposure("public", None, says, repair=Statement.plain(revoke))
