@@ -206,7 +206,10 @@ def missing_views(deployment: Deployment, backend: Backend) -> list[str]:
     if not wanted:
         return []
     with backend.engine().connect() as connection:
-        existing = {(schema, table) for schema, table, _ in modelled_columns(deployment, backend, connection)}
+        existing = {
+            (schema, table)
+            for schema, table, _ in modelled_columns(deployment, backend.introspection, connection)
+        }
     return [
         f"no migration makes the view {key} of the models: write CREATE VIEW, with op.execute, into a revision of"
         " `ringfence revision --empty -m …`"

@@ -11,6 +11,7 @@ from sqlalchemy.sql import visitors
 from ringfence.schema.backfills.declared import Backfill
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
+from ringfence.schema.engines.base import Introspection
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.lint.check import states
 
@@ -18,13 +19,13 @@ _WORD = re.compile(r"\w+")
 
 
 def clause(
-    deployment: Deployment, backend: Backend, connection: sa.Connection, key: str
+    deployment: Deployment, introspection: Introspection, connection: sa.Connection, key: str
 ) -> sa.TableClause | None:
     """Return a table with plain columns, without the models' `onupdate`, which a backfill must not trigger.
 
     Args:
         deployment: the deployment.
-        backend: its database.
+        introspection: that of its database.
         connection: a connection to it.
         key: the table as the models name it.
 
@@ -35,9 +36,7 @@ def clause(
     schema, name = _place(deployment, key)
     default = sa.inspect(connection).default_schema_name
     place = (None if schema == default else schema, name)
-    names = sorted(
-        column for *where, column in backend.introspection.columns(connection) if tuple(where) == place
-    )
+    names = sorted(column for *where, column in introspection.columns(connection) if tuple(where) == place)
     if not names:
         return None
     model = deployment.tables.get(key)
@@ -265,7 +264,7 @@ def move_of(
     """
     tables = {}
     for key in (backfill.table, backfill.into or backfill.table):
-        found = clause(deployment, backend, connection, key)
+        found = clause(deployment, backend.introspection, connection, key)
         if found is None:
             raise JobFailed(_lacking(name, f"table {key}"))
         tables[key] = found

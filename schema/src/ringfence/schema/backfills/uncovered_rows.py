@@ -48,7 +48,11 @@ def find_uncovered(
             columns = contract.retires.get(backfill.table, ())
             # When a whole table is dropped, copies inside it are dropped too and do not count.
             concerned = backfill.into is not None if columns is None else _read(backfill, columns)
-            source = clause(deployment, backend, connection, backfill.table) if named or concerned else None
+            source = (
+                clause(deployment, backend.introspection, connection, backfill.table)
+                if named or concerned
+                else None
+            )
             if source is None:
                 continue
             going = columns or [column.name for column in source.columns]
@@ -60,7 +64,7 @@ def find_uncovered(
                 continue
             target = source
             if backfill.into is not None:
-                written = clause(deployment, backend, connection, backfill.into)
+                written = clause(deployment, backend.introspection, connection, backfill.into)
                 target = sa.table(backfill.into) if written is None else written
             key = primary_key(deployment, connection, backfill.table)
             _ask(found, connection, BackfillSql(backfill, source, target), going, key, revision, drops, name)

@@ -27,6 +27,7 @@ from ringfence.schema.engines.base import (
     Identity,
     Login,
     OpenConnections,
+    Server,
     Statement,
 )
 from ringfence.schema.engines.messages import first_line
@@ -232,7 +233,7 @@ def reach(settings: Settings, say: Say = lambda text: None, *, existing: bool = 
     raise AssertionError("unreachable")
 
 
-def check_engine(deployment: "Deployment", backend: Backend, meant: Settings | None = None) -> None:
+def check_engine(deployment: "Deployment", backend: Server, meant: Settings | None = None) -> None:
     """Check that the deployment names the server's engine, so that models and manifest were checked for it.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.base import Backend
+from ringfence.schema.engines.base import Backend, Server
 
 # The runtime sets application_name to `ringfence:SERVICE@REVISION`; PostgreSQL truncates that to 63 bytes, and a name
 # of that length may have lost a part of its revision.
@@ -50,7 +50,7 @@ def _by_account(backend: Backend, connection: sa.Connection, logins: tuple[str, 
         yield Connected(login, count)
 
 
-def _by_name(backend: Backend, connection: sa.Connection, logins: tuple[str, ...]) -> Iterator[Connected]:
+def _by_name(backend: Server, connection: sa.Connection, logins: tuple[str, ...]) -> Iterator[Connected]:
     for login, name, count in connection.exec_driver_sql(_NAMED, {"logins": list(logins)}):
         told = name if name.startswith(_PREFIX) and len(name.encode()) < _LONGEST else ""
         yield Connected(login, int(count), told.rpartition("@")[2] or None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ringfence.runtime.engines.mysql.transaction_size import LIMITS, too_large
-from ringfence.schema.engines.base import Backend
+from ringfence.schema.engines.base import Server
 
 _VIEWS = """
     SELECT CASE WHEN t.relnamespace = here.oid THEN NULL ELSE tn.nspname END, t.relname, a.attname,
@@ -60,7 +60,7 @@ class DependentView:
         return f"CREATE {self.kind} {self.quoted} AS {self.definition}"
 
 
-def views(backend: Backend, connection: sa.Connection) -> tuple[DependentView, ...]:
+def views(backend: Server, connection: sa.Connection) -> tuple[DependentView, ...]:
     """Return the views that block a change of the tables they depend on; none on engines other than PostgreSQL.
 
     Args:

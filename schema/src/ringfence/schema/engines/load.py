@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime.errors import AccessDenied, BadSettings, Unavailable
 from ringfence.runtime.settings import Host
-from ringfence.schema.engines.base import Backend
+from ringfence.schema.engines.base import Backend, Server
 from ringfence.schema.engines.messages import first_line
 from ringfence.schema.text import counted
 
@@ -128,7 +128,7 @@ class Gauge:
             return still, 0.0
         return still, min(1.0, max(0.0, (value - before[1]) / 1e9 / (now - before[0])))
 
-    def _asked(self, replica: Backend) -> list[Lag]:
+    def _asked(self, replica: Server) -> list[Lag]:
         """Return how far a replica of MySQL or MariaDB is behind each of its sources, which only it knows."""
         host = str(replica.settings.hosts[0])
         try:
@@ -140,7 +140,7 @@ class Gauge:
         return [_lag(host, row) for row in rows]
 
 
-def _postgresql(connection: sa.Connection, backend: Backend) -> tuple[list[Lag], str]:
+def _postgresql(connection: sa.Connection, backend: Server) -> tuple[list[Lag], str]:
     """Read the lag of the replicas from the server.
 
     A role without `pg_monitor` sees that a replica is connected, and no more.
@@ -165,7 +165,7 @@ def _at(backend: Backend, host: Host) -> Backend:
     return made
 
 
-def _status(replica: Backend) -> Sequence[Mapping[str, Any]]:
+def _status(replica: Server) -> Sequence[Mapping[str, Any]]:
     """Return the replication status of a replica, a row for each source; raises what `Gauge.read` documents."""
     statement, right = _ASKED[replica.identity.engine]
     settings, login = replica.settings, replica.settings.user

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines.base import Backend
+from ringfence.schema.engines.base import Server
 
 _THERE = "SELECT nspname FROM pg_catalog.pg_namespace"
 # Where lower_case_table_names is not 0, the server compares the names of databases regardless of case.
 _DATABASES = "SELECT schema_name, @@lower_case_table_names FROM information_schema.schemata"
 
 
-def lacking(backend: Backend, connection: sa.Connection, names: Iterable[str]) -> dict[str, str]:
+def lacking(backend: Server, connection: sa.Connection, names: Iterable[str]) -> dict[str, str]:
     """Find the schemas that the database does not have.
 
     Args:

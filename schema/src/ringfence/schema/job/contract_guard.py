@@ -13,6 +13,7 @@ from ringfence.runtime.mirror import Mirror, Table
 from ringfence.schema.backfills.uncovered_rows import find_uncovered
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
+from ringfence.schema.engines.base import Server
 from ringfence.schema.engines.connected_services import Connected, connected
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.lint.check import states
@@ -57,7 +58,7 @@ class PendingContract:
     contract: Contract
 
 
-def before_contract(backend: Backend, pending: Pending) -> str:
+def before_contract(backend: Server, pending: Pending) -> str:
     """Return the last revision before the first pending contract revision; `head` if none is pending.
 
     Args:
@@ -113,7 +114,7 @@ def check(deployment: Deployment, backend: Backend, pending: Pending, *, force: 
     return GuardResult([*obstacles, *covering.uncovered], covering.differing)
 
 
-def _pending_contracts(pending: Pending, backend: Backend) -> list[PendingContract]:
+def _pending_contracts(pending: Pending, backend: Server) -> list[PendingContract]:
     scripts, dialect = pending.scripts, DIALECTS[backend.identity.engine]
     return [
         PendingContract(name, _removed(scripts.get_revision(name), scripts.recording(name, dialect)))
@@ -257,7 +258,7 @@ def _mirrors(deployment: Deployment) -> Iterator[Mirror]:
 # The job records the mirrors of each release, because services keep running with them after the next release.
 
 
-def record_uses(deployment: Deployment, backend: Backend) -> None:
+def record_uses(deployment: Deployment, backend: Server) -> None:
     """Record what the services use according to the mirrors in the repository; existing records are not repeated.
 
     Args:

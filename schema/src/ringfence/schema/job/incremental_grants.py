@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts
-from ringfence.schema.engines.base import NO_PENDING_DROPS
+from ringfence.schema.engines.base import NO_PENDING_DROPS, RowSecurityComparison
 from ringfence.schema.engines.revision_access import RevisionQueries
 from ringfence.schema.grants.difference import Difference, Privilege, difference
 from ringfence.schema.state import releases
@@ -131,7 +131,7 @@ def prepare(
         accounts.privileges.revision_queries,
         replace(whole, accounts=part),
         models,
-        _unfenced(connection, accounts, whole, bare),
+        _unfenced(connection, accounts.row_security, whole, bare),
         frozenset(p for p in held if _stays(p, models.keys() - new, may_recreate=may_recreate or bool(new))),
         replace(deployment, accounts=mine),
         holds,
@@ -158,7 +158,7 @@ def _part(deployment: Deployment, places: Collection[TableKey]) -> Deployment:
 
 
 def _unfenced(
-    connection: sa.Connection, accounts: Accounts, part: Deployment, bare: Collection[Table]
+    connection: sa.Connection, row_security: RowSecurityComparison, part: Deployment, bare: Collection[Table]
 ) -> frozenset[Table]:
     """Return the tables with row scopes whose policies are missing or outdated; `bare` ones will have none."""
     default = connection.dialect.default_schema_name or ""
@@ -170,5 +170,5 @@ def _unfenced(
     }
     if not scoped:
         return frozenset()
-    fence = accounts.row_security.compare(connection, part, releases.accounts(connection), NO_PENDING_DROPS)
+    fence = row_security.compare(connection, part, releases.accounts(connection), NO_PENDING_DROPS)
     return frozenset(scoped if fence.before or fence.obstacles else scoped.intersection(bare))

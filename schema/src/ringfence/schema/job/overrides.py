@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines import Backend
+from ringfence.schema.engines.base import Server
 from ringfence.schema.state import releases
 
 CONTRACT = "contract"
@@ -40,7 +40,7 @@ class Override:
         return asdict(self)
 
 
-def record(backend: Backend, overrides: Iterable[Override]) -> None:
+def record(backend: Server, overrides: Iterable[Override]) -> None:
     """Write the overrides into the database, and commit them before the first revision runs.
 
     Args:

@@ -7,6 +7,7 @@ from alembic.operations import MigrateOperation, ops
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
+from ringfence.schema.engines.base import Server
 from ringfence.schema.engines.dependent_views import DependentView, views
 from ringfence.schema.engines.missing_schemas import lacking
 from ringfence.schema.lint.pending import Pending
@@ -20,7 +21,7 @@ _NAMED = 5
 """The number of tables that a message names."""
 
 
-def unmet(deployment: Deployment, backend: Backend, connection: sa.Connection, pending: Pending) -> list[str]:
+def unmet(deployment: Deployment, backend: Server, connection: sa.Connection, pending: Pending) -> list[str]:
     """Return what would make a pending revision fail, each with how to resolve it; the database is only read.
 
     If a revision cannot be recorded without a database, missing schemas are not reported, because it may create them.
@@ -64,7 +65,7 @@ def unrecorded(deployment: Deployment, backend: Backend, connection: sa.Connecti
         The tables by name, and how to resolve it; None when the database has none of the deployment's tables.
     """
     wanted = {(table.schema, table.name) for table in deployment.tables.values()}
-    columns = modelled_columns(deployment, backend, connection)
+    columns = modelled_columns(deployment, backend.introspection, connection)
     have = sorted({table for schema, table, _ in columns if (schema, table) in wanted})
     if not have:
         return None

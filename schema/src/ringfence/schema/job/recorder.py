@@ -112,7 +112,7 @@ class Recorder:
         """Return the present columns of the deployment's schemas; other schemas are ignored."""
         return frozenset(
             item
-            for item in modelled_columns(self._deployment, self._backend, connection)
+            for item in modelled_columns(self._deployment, self._backend.introspection, connection)
             if item[0] in self._schemas
         )
 

@@ -8,7 +8,7 @@ from alembic.operations import ops
 
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Accounts, Backend, Statement
-from ringfence.schema.engines.base import NO_PENDING_DROPS
+from ringfence.schema.engines.base import NO_PENDING_DROPS, RowSecurityComparison
 from ringfence.schema.features import Features
 from ringfence.schema.grants.difference import Difference, Privilege, difference
 from ringfence.schema.job.incremental_grants import PendingGrants, TableKey, prepare
@@ -137,7 +137,7 @@ class RevisionAccess:
             return narrow, detach
         detached = touched.detached(self._backend.features)
         if detached:
-            detach = self._detach(connection, accounts, touched, detached)
+            detach = self._detach(connection, accounts.row_security, touched, detached)
         if touched.extended or touched.unknown_effects:
             for there, logins in accounts.hosts.at_current(connection):
                 if logins:
@@ -171,7 +171,7 @@ class RevisionAccess:
     def _detach(
         self,
         connection: sa.Connection,
-        accounts: Accounts,
+        row_security: RowSecurityComparison,
         touched: RevisionEffects,
         detached: Mapping[TableKey, set[str]],
     ) -> list[Statement]:
@@ -182,10 +182,10 @@ class RevisionAccess:
         """
         models = {(table.schema, str(table.name)) for table in self._deployment.tables.values()}
         once = {p: c for p, c in detached.items() if p not in models and p not in touched.changed}
-        closed = accounts.row_security.detach(connection, self._deployment, once) if once else []
+        closed = row_security.detach(connection, self._deployment, once) if once else []
         self._reattach = [statement.inverse for statement in closed if statement.inverse]
         rest = {place: columns for place, columns in detached.items() if place not in once}
-        return closed + (accounts.row_security.detach(connection, self._deployment, rest) if rest else [])
+        return closed + (row_security.detach(connection, self._deployment, rest) if rest else [])
 
     def _attach(self, connection: sa.Connection, accounts: Accounts, revision: str) -> bool:
         """Attach the detached policies in the transaction of the last revision; return whether all are in force."""
@@ -212,7 +212,9 @@ class RevisionAccess:
         wanted = accounts.privileges.declared(connection, self._deployment)
         default = connection.dialect.default_schema_name or ""
         there: dict[TableKey, list[str]] = {}
-        for schema, table, column in modelled_columns(self._deployment, self._backend, connection):
+        for schema, table, column in modelled_columns(
+            self._deployment, self._backend.introspection, connection
+        ):
             there.setdefault((schema, table), []).append(column)
         tables = set(there) if touched.unknown_effects else touched.extended  # any table may get a column
         places = {(schema or default, table): (schema, table) for schema, table in tables}

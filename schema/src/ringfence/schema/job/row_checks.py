@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 
 import sqlalchemy as sa
 
-from ringfence.schema.engines import Backend, first_line
+from ringfence.schema.engines import first_line
+from ringfence.schema.engines.base import Server
 from ringfence.schema.engines.statement_timeouts import bounded
 from ringfence.schema.job.planned_statements import inline_sql
 from ringfence.schema.job.row_checks_operations import row_checks
@@ -63,7 +64,7 @@ class FailingRows:
         return f"{begin} {count} {verb}{one} {rest}{before}: {self.resolution}; see them by: {self.query}"
 
 
-def failing_rows(backend: Backend, pending: Pending) -> list[FailingRows]:
+def failing_rows(backend: Server, pending: Pending) -> list[FailingRows]:
     """Find the existing rows that would make pending revisions fail; nothing is changed.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic.runtime.migration import MigrationContext
 
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.engines import Backend
+from ringfence.schema.engines.base import Server
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.lint import Finding, Severity, UnsafeRevisions, lint
 from ringfence.schema.lint.rules import RULES
@@ -36,7 +36,7 @@ class Pending:
         return not self.heads
 
 
-def pending_of(deployment: Deployment, backend: Backend, to: str = "head") -> Pending:
+def pending_of(deployment: Deployment, backend: Server, to: str = "head") -> Pending:
     """Read the current revision of the database, and determine the revisions to run.
 
     Args:

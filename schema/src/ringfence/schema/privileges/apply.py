@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ringfence.runtime.settings import Secret
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, Statement
+from ringfence.schema.engines.base import Server
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.privileges.adoption import Adoption
 from ringfence.schema.privileges.plan import Plan, make_plan
@@ -175,7 +176,7 @@ def _apply(
     return applied
 
 
-def _refuse(backend: Backend, plan: Plan) -> None:
+def _refuse(backend: Server, plan: Plan) -> None:
     """Raise JobFailed if the plan has obstacles or Ringfence's tables do not exist yet."""
     if plan.uninitialized:
         raise JobFailed(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import sqlalchemy as sa
 
 from ringfence.schema.engines import Accounts, Exposure, OpenConnections
+from ringfence.schema.engines.base import Connections
 from ringfence.schema.engines.effective_rights import listed
 from ringfence.schema.grants.difference import Difference, bundles
 from ringfence.schema.text import counted
@@ -56,7 +57,7 @@ class RemainingConnections:
 
 
 def find_open_connections(
-    accounts: Accounts,
+    connections: Connections,
     connection: sa.Connection,
     keeps: Mapping[str, Collection[str]],
     removed: Iterable[str],
@@ -64,7 +65,7 @@ def find_open_connections(
     """Find the open connections of logins that are no longer declared, or lose a right that connections keep.
 
     Args:
-        accounts: the server's accounts.
+        connections: those of the accounts.
         connection: the admin's.
         keeps: login -> the revoked rights that its open connections keep.
         removed: the logins that are no longer declared.
@@ -75,11 +76,11 @@ def find_open_connections(
     removed = set(removed)
     logins = sorted({*keeps, *removed})
     found: dict[str, list[OpenConnections]] = {}
-    for one in accounts.connections.open(connection, logins) if logins else ():
+    for one in connections.open(connection, logins) if logins else ():
         found.setdefault(one.login, []).append(one)
     for login in logins:
         if login in found:
-            ends = accounts.connections.how_to_end(connection, login)
+            ends = connections.how_to_end(connection, login)
             resolution = f"Once it is applied, restart the service, or end them: {ends}"
             kept = tuple(dict.fromkeys(keeps.get(login, ())))
             yield RemainingConnections(login, tuple(found[login]), kept, login in removed, resolution)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.engines.base import NO_PENDING_DROPS, Accounts, Backend, PendingDrops
+from ringfence.schema.engines.base import NO_PENDING_DROPS, Backend, PendingDrops, Privileges
 from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.revisions.contract import contract_of
@@ -61,7 +61,10 @@ def pending_drops(connection: sa.Connection, backend: Backend, deployment: Deplo
                 dropped = set(named) - {str(column.name) for column in table.columns}
                 columns.setdefault(table_name, {}).update(dict.fromkeys(sorted(dropped), script.revision))
     existing = (
-        {(schema, table) for schema, table, _ in modelled_columns(deployment, backend, connection)}
+        {
+            (schema, table)
+            for schema, table, _ in modelled_columns(deployment, backend.introspection, connection)
+        }
         if whole
         else set()
     )
@@ -162,7 +165,7 @@ def adjust_for_column_drops(
 
 def kept_on_dropped_tables(
     connection: sa.Connection,
-    accounts: Accounts,
+    privileges: Privileges,
     deployment: Deployment,
     held: Collection[Privilege],
     retained: RetainedPrivileges,
@@ -171,7 +174,7 @@ def kept_on_dropped_tables(
 
     Args:
         connection: the admin's.
-        accounts: the engine's accounts, which know what a privilege on a table implies (on a sequence, on a schema).
+        privileges: those of the engine, which know what a privilege on a table implies (on a sequence, on a schema).
         deployment: an account that it no longer declares keeps nothing.
         held: the privileges in the server's catalogs.
         retained: the retired tables, and how they are reached.
@@ -195,9 +198,7 @@ def kept_on_dropped_tables(
             Grant(verb, schema, name, None, account.origin) for verb, schema, name in sorted(lines)
         )
         still[account.service] = replace(account, grants=grants)
-    implied = (
-        accounts.privileges.declared(connection, replace(deployment, accounts=still)) if still else set()
-    )
+    implied = privileges.declared(connection, replace(deployment, accounts=still)) if still else set()
     return kept | {p for p in implied & set(held) if p.kind != "table"}
 
 

@@ -417,10 +417,10 @@ class _Planner:
         plan, connection = self.plan, self._connection
         given = plan.declared
         plan.declared = adjust_for_column_drops(
-            given, plan.held, modelled_columns(self._deployment, backend, connection), retained
+            given, plan.held, modelled_columns(self._deployment, backend.introspection, connection), retained
         )
         plan.declared |= kept_on_dropped_tables(
-            connection, self._accounts, self._deployment, plan.held, retained
+            connection, self._accounts.privileges, self._deployment, plan.held, retained
         )
         kept = list(retained.ends(plan.declared & plan.held - given))
         plan.kept = kept_rights(kept, retained)
@@ -530,7 +530,9 @@ class _Planner:
         """Report open connections that keep a right after it is revoked."""
         plan = self.plan
         keeps = rights_kept(self._accounts, self._connection, plan.change, plan.exposures, moved)
-        plan.open_connections = list(find_open_connections(self._accounts, self._connection, keeps, removed))
+        plan.open_connections = list(
+            find_open_connections(self._accounts.connections, self._connection, keeps, removed)
+        )
         plan.warnings += map(str, plan.open_connections)
 
     def _privileges(self, change: Difference) -> Iterator[Step]:
@@ -550,7 +552,7 @@ class _Planner:
 
     def _missing(self, backend: Backend) -> list[str]:
         """Find grants on tables and columns that the database lacks, because the models are ahead of the migrations."""
-        existing = modelled_columns(self._deployment, backend, self._connection)
+        existing = modelled_columns(self._deployment, backend.introspection, self._connection)
         tables = {(schema, table) for schema, table, _ in existing}
         wrong = []
         for account in self._deployment.accounts.values():

@@ -3,12 +3,12 @@
 import sqlalchemy as sa
 
 from ringfence.schema.deployment import Deployment
-from ringfence.schema.engines import Backend
+from ringfence.schema.engines.base import Introspection
 from ringfence.schema.state.columns import ColumnPath
 
 
 def modelled_columns(
-    deployment: Deployment, backend: Backend, connection: sa.Connection
+    deployment: Deployment, introspection: Introspection, connection: sa.Connection
 ) -> frozenset[ColumnPath]:
     """Return every column of every table of the database, read by a single query.
 
@@ -17,7 +17,7 @@ def modelled_columns(
 
     Args:
         deployment: the deployment, with its tables.
-        backend: the connection's backend.
+        introspection: that of the connection's server.
         connection: the admin's.
     """
     default = connection.dialect.default_schema_name
@@ -25,8 +25,8 @@ def modelled_columns(
         str(table.name) for table in deployment.tables.values() if table.schema and table.schema == default
     }
     if not explicit:
-        return backend.introspection.columns(connection)
+        return introspection.columns(connection)
     return frozenset(
         (default if schema is None and table in explicit else schema, table, column)
-        for schema, table, column in backend.introspection.columns(connection)
+        for schema, table, column in introspection.columns(connection)
     )

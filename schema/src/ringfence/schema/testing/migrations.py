@@ -22,6 +22,7 @@ from ringfence.schema.backfills import run as backfill
 from ringfence.schema.comparison.snapshot import Snapshot
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend, check_engine, reach, scratch
+from ringfence.schema.engines.base import Server
 from ringfence.schema.errors import JobFailed, NullRowsRemain, SchemaError
 from ringfence.schema.job.environment import AlembicRun
 from ringfence.schema.lint.check import Types, states
@@ -114,7 +115,7 @@ def _schemas(deployment: Deployment) -> set[str | None]:
     return {table.schema for table in deployment.tables.values()}
 
 
-def _refuse_full(backend: Backend, schemas: Collection[str | None]) -> None:
+def _refuse_full(backend: Server, schemas: Collection[str | None]) -> None:
     with backend.engine().connect() as connection:
         inspector = sa.inspect(connection)
         names = inspector.get_table_names()

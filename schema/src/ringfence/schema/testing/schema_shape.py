@@ -11,6 +11,7 @@ from ringfence.schema.comparison.model_statements import NEVER_DROPPED
 from ringfence.schema.comparison.snapshot import Facets, Snapshot
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
+from ringfence.schema.engines.base import Server
 
 _VALIDATED = ("not validated",)
 """The facet of constraints that a downgrade does not restore: a validated constraint stays validated."""
@@ -31,7 +32,7 @@ def shape(backend: Backend, deployment: Deployment) -> Snapshot:
 
 
 def difference(
-    backend: Backend, deployment: Deployment, one: Snapshot, other: Snapshot, first: str, second: str
+    backend: Server, deployment: Deployment, one: Snapshot, other: Snapshot, first: str, second: str
 ) -> list[str]:
     """Describe the differences between two snapshots, one text for each object.
 
