@@ -41,9 +41,6 @@ def plan(shop, env=None):
 
 def is_closed(shop, *statements, says, finding="excess", query=None, left=()):
     """Make a change by hand; it is planned and proven, an apply takes it back, and then nothing is left to say."""
-    clean = plan(shop)
-    assert clean.agrees, clean.sql()
-    assert findings(shop) == []
     change(shop, *statements)
     says = said(shop, says)
     made = plan(shop)

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from ringfence.runtime import Database
+from servers.base import Server
 
 COUNT, BATCH = 100_000, 2_000
 PIECES = [
@@ -23,10 +24,13 @@ def hostile(number: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand(shop: Database) -> None:
-    texts = [hostile(number) for number in range(COUNT)]
-    assert len(set(texts)) == COUNT
-    for start in range(0, COUNT, BATCH):
+def test_a_hundred_thousand(shop: Database, server: Server) -> None:
+    count = (
+        COUNT // 10 if server.engine == "galera" else COUNT
+    )  # a node is the program that MariaDB's test runs
+    texts = [hostile(number) for number in range(count)]
+    assert len(set(texts)) == count
+    for start in range(0, count, BATCH):
         part = texts[start : start + BATCH]
         with shop.session() as dal:
             table = dal.specimen
@@ -49,4 +53,4 @@ def test_a_hundred_thousand(shop: Database) -> None:
                 assert dal(asked & (table.story == text * 3)).delete() == 1
                 table.insert(name=text, whole=start + n)
     with shop.session() as dal:
-        assert dal(dal.specimen).count() == COUNT
+        assert dal(dal.specimen).count() == count

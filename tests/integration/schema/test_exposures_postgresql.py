@@ -30,11 +30,29 @@ SETTINGS = """
 """
 
 
+RESTORED = [
+    "DROP ROLE IF EXISTS {kong}, {inner}, {group}",
+    "ALTER ROLE {till} RESET ALL",
+    "ALTER ROLE {till} IN DATABASE {database} RESET ALL",
+    "ALTER ROLE {admin} IN DATABASE {database} RESET ALL",
+    "ALTER DATABASE {database} RESET ALL",
+]
+
+
+@pytest.fixture(scope="module")
+def migrated(server, tmp_path_factory):
+    """One deployment for all tests: each ends with what it changed repaired."""
+    with server.database() as database:
+        shop = lay_out(tmp_path_factory.mktemp("exposed"), database)
+        shop.migrate()
+        yield shop
+
+
 @pytest.fixture
-def shop(db, tmp_path):
-    shop = lay_out(tmp_path, db)
-    shop.migrate()
-    return shop
+def shop(migrated):
+    yield migrated
+    admin = migrated.database.server.admin_user
+    change(migrated, *quoted([statement.replace("{admin}", f'"{admin}"') for statement in RESTORED]))
 
 
 OUTSIDERS = {
@@ -209,7 +227,9 @@ def test_a_setting_of_everybody_that_changes_no_reach_is_left(shop):
     assert findings(shop) == []
 
 
-def test_a_job_refuses_it_before_its_first_revision(shop):
+def test_a_job_refuses_it_before_its_first_revision(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    shop.migrate()
     shop.write(
         "migrations/versions/c3.py",
         'revision = "c3"\ndown_revision = "b2"\nfrom alembic import op\n\n\n'
