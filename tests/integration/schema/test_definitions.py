@@ -331,4 +331,4 @@ def test_another_search_path_of_the_admin_changes_no_definition(shop):
         assert [one for one in obstacles(shop) if "last job" in one] == []
     shop.database.execute(f"{own} RESET search_path")
     shop.database.execute("CREATE OR REPLACE VIEW both_of AS SELECT id FROM customer")
-    assert [one.partition(" is ")[0] for one in obstacles(shop)] == ["view both_of"]
+    assert [one.partition(" differs ")[0] for one in obstacles(shop)] == ["view both_of"]

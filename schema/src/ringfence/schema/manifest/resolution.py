@@ -28,7 +28,7 @@ def resolve_accounts(
 
 
 def resolve(
-    document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str], *, former: bool = False
+    document: Document, tables: Mapping[str, sa.Table], engines: Iterable[str], *, past: bool = False
 ) -> tuple[tuple[Account, ...], Policy]:
     """Resolve a manifest against the models.
 
@@ -36,7 +36,7 @@ def resolve(
         document: the file; it records every mistake.
         tables: the tables of the models, by `table` or `schema.table`.
         engines: the names of the deployment's engines.
-        former: whether this is another version of the manifest, read only for a comparison: tables and columns that
+        past: whether this is another version of the manifest, read only for a comparison: tables and columns that
             the models lack are taken over as it names them, and guards and logins are not checked.
 
     Returns:
@@ -45,13 +45,13 @@ def resolve(
     """
     manifest = parse_manifest(document)
     engines = tuple(engines)
-    if former:
+    if past:
         tables = with_stand_ins(manifest, tables)
-    look_up = _Lookup(document, manifest, tables, engines, PastRowsResolver if former else RowsResolver)
+    look_up = _Lookup(document, manifest, tables, engines, PastRowsResolver if past else RowsResolver)
     accounts = tuple(_account(look_up, entry) for entry in manifest.accounts)
     look_up.check_unused()
     look_up.check_binds()
-    if not former:
+    if not past:
         _check_logins(document, manifest, accounts, engines)
         _check_entries(document, manifest, accounts, engines)
         check_guards(document, manifest.guards, tables, look_up.sets, accounts)

@@ -74,7 +74,7 @@ def read_manifest(
     parse_manifest(document)
     if document.mistakes:
         raise BadDeployment(document.mistakes)
-    accounts, _ = resolve(document, deployment.tables, deployment.engines, former=True)
+    accounts, _ = resolve(document, deployment.tables, deployment.engines, past=True)
     for mistake in document.mistakes:
         note(mistake)
     return accounts
