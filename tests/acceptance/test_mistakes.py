@@ -49,7 +49,7 @@ def test_files_that_do_not_fit_together(db, tmp_path):
     toml = (shop.root / "ringfence.toml").read_text()
     shop.write("ringfence.toml", "# The models:\n" + toml.replace("shop_models:metadata", "shop_models"))
     line = toml.splitlines().index('models = ["shop_models:metadata"]') + 2
-    assert f"ringfence.toml:{line}: models: 'shop_models' is no MODULE:NAME" in told("lint", code=3)
+    assert f"ringfence.toml:{line}: models: 'shop_models' is not MODULE:NAME" in told("lint", code=3)
 
 
 REVISION = 'revision = "c3"\ndown_revision = "b2"\nfrom alembic import op\n'

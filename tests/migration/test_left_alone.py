@@ -158,7 +158,9 @@ def test_a_drop_is_confirmed_by_a_person_or_nothing_is_written(shop):
     with pytest.raises(BadRename, match="names no object"):
         Renames.from_options((), ("a.b.c.d",))
     assert written(shop) == before
-    with pytest.raises(Unconfirmed, match=r"with its values\. Say it"):  # a scratch file has no rows to count
+    with pytest.raises(
+        Unconfirmed, match=r"with its values\. Confirm them"
+    ):  # a scratch file has no rows to count
         revise(shop.load(), "x", {"DB_TYPE": ""})
 
     done = shop.run("ringfence", "revision", "-m", "x", "--retire", "customer.secret")

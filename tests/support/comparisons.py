@@ -14,10 +14,10 @@ from ringfence.schema.engines import reach
 class Ours:
     """Everything in the database is the deployment's."""
 
-    def made(self, kind, schema, table, name):
+    def may_drop(self, kind, schema, table, name):
         return True
 
-    def ignored(self, kind, schema, table, name):
+    def is_ignored(self, kind, schema, table, name):
         return False
 
 

@@ -118,7 +118,7 @@ def test_names_that_differ_by_their_case_alone_are_the_same_where_the_server_tak
 def test_a_percent_sign_that_is_not_doubled_is_named(db):
     bare = "CREATE VIEW half AS SELECT id FROM item WHERE t LIKE '50% of it'"
     with pytest.raises(
-        JobFailed, match=r"stands doubled there \(%%\); its text: CREATE VIEW half AS .* LIKE '50% of"
+        JobFailed, match=r"write a literal percent sign as %%\. Its text: CREATE VIEW half AS .* LIKE '50% of"
     ):
         compared(db, models(bare))
     doubled = bare.replace("%", "%%")

@@ -74,7 +74,7 @@ def test_a_view_that_shows_more(db, tmp_path):
 def everybody_s(shop):
     """The findings that no one account's attempt gave."""
     found = verify(shop.load(), shop.settings(), shop.passwords()).findings
-    return [one for one in found if one.service == "everybody"]
+    return [one for one in found if one.service == "all accounts"]
 
 
 def test_a_view_without_a_column_and_one_that_is_not_there(db, tmp_path):
@@ -84,11 +84,11 @@ def test_a_view_without_a_column_and_one_that_is_not_there(db, tmp_path):
         "DROP VIEW shown", "CREATE VIEW shown AS SELECT customer.id FROM customer WHERE customer.id > 10"
     )
     (found,) = everybody_s(shop)
-    assert (found.kind, found.service) == ("excess", "everybody")
+    assert (found.kind, found.service) == ("excess", "all accounts")
     assert "view shown differs from the models" in found.message
     db.execute("DROP VIEW shown")
     (found,) = everybody_s(shop)
-    assert (found.kind, found.service) == ("missing", "everybody")
+    assert (found.kind, found.service) == ("missing", "all accounts")
     assert "view shown does not exist, and the models define it" in found.message
 
 

@@ -69,7 +69,7 @@ def test_bootstrap_brings_a_file_to_head_again_and_again(shop):
 def test_bootstrap_of_a_file_in_no_folder_is_told(shop):
     done = shop.run("ringfence", "bootstrap", DB_NAME="no/such/folder/x.db")
     assert done.returncode == 1
-    assert "the folder does not exist: no/such/folder" in done.stderr
+    assert "there is no folder no/such/folder" in done.stderr
 
 
 @pytest.mark.engines("postgresql")

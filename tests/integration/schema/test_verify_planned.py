@@ -142,7 +142,7 @@ def test_a_policy_that_hides_rows_of_an_empty_table(shop):
 def test_row_security_that_was_switched_of_an_empty_table(shop, word, kind, says):
     change(shop, f"ALTER TABLE customer {word} ROW LEVEL SECURITY")
     [found] = prove(shop).findings
-    assert (found.kind, found.service, found.login, found.table) == (kind, "everybody", "", "customer")
+    assert (found.kind, found.service, found.login, found.table) == (kind, "all accounts", "", "customer")
     assert says in found.message
     assert RESOLUTION in found.message
 
@@ -152,7 +152,7 @@ def test_a_policy_for_everybody_of_an_empty_table_is_not_taken_for_granted(shop)
     change(shop, "CREATE POLICY for_all ON customer FOR SELECT USING (true)")
     try:
         [found] = prove(shop).findings
-        assert (found.kind, found.service) == ("not-proven", "everybody")
+        assert (found.kind, found.service) == ("not-proven", "all accounts")
         assert "the policy for_all on public.customer is for PUBLIC" in found.message
         assert 'DROP POLICY "for_all"' in found.message
     finally:

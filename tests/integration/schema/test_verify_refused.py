@@ -104,7 +104,7 @@ def test_an_obstacle_that_holds_the_login_of_another_account_for_a_word_is_named
         found = prove(shop, services=["report"])
     finally:
         shop.database.execute(f"DROP POLICY {policy}")
-    assert [(f.kind, f.service) for f in found] == [("not-proven", "everybody")]
+    assert [(f.kind, f.service) for f in found] == [("not-proven", "all accounts")]
     assert "is for PUBLIC" in found[0].message
 
 

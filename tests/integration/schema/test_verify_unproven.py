@@ -98,7 +98,7 @@ def test_a_row_that_is_refused_for_another_reason_proves_nothing(shop):
     assert [f for f in proof.findings if f.kind != "excess"] == []
     [said] = [w for w in proof.warnings if "insert on entry" in w]
     assert said.startswith(
-        "not proven: log: insert on entry: a row made for the try was refused, and not for want of"
+        "not proven: log: insert on entry: a generated row was refused, for another reason than"
     )
     # What the trigger says may hold data, and is in no message of ours.
     assert ("P0001" in said) if shop.database.server.db_type == "postgresql" else ("1644" in said)

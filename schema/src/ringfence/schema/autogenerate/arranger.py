@@ -115,7 +115,7 @@ class Arranged:
         )  # otherwise the first one has a suffix too, and the expand carries the plain message
         made: list[ops.MigrationScript] = []
         message = script.message
-        for suffix, operations, says in parts:
+        for suffix, operations, declaration in parts:
             part = next_script(made[-1], script) if made else script
             words = [message, f"({suffix})" if suffix and (made or not plain) else None]
             part.message = " ".join(filter(None, words)) or None
@@ -126,8 +126,8 @@ class Arranged:
             up.ops[:] = operations
             down.ops[:] = [operation.reverse() for operation in reversed(operations)]
             part.imports = set()  # Alembic's default is one set that all scripts share
-            if says:
-                part.imports.add(says)
+            if declaration:
+                part.imports.add(declaration)
             if any(isinstance(one, ONLINE_OPERATIONS) for one in (*up.ops, *down.ops)):
                 part.imports.add(ONLINE_IMPORT)
             made.append(part)
@@ -231,8 +231,8 @@ class Arranger:
             apply_declared_to_drop(self.declared, self.defaults, drop)
         go = tables.order_dropped(found)
         for key in go.keys:
-            gone = ops.DropConstraintOp.from_constraint(key.to_constraint())
-            done.contract.append(ops.ModifyTableOps(gone.table_name, [gone], schema=gone.schema))
+            dropped = ops.DropConstraintOp.from_constraint(key.to_constraint())
+            done.contract.append(ops.ModifyTableOps(dropped.table_name, [dropped], schema=dropped.schema))
         for drop in go.tables:
             done.contract.append(drop)
             done.retires[key_of(drop.schema, drop.table_name)] = None
@@ -248,16 +248,16 @@ class Arranger:
 
     def _renames(self, found: Iterable[ops.MigrateOperation]) -> dict[tuple[str, str], str]:
         """Return (table, new column) -> old column, for the renamed columns."""
-        comes: dict[str, list[str]] = {}
-        goes: dict[str, list[str]] = {}
+        added: dict[str, list[str]] = {}
+        removed: dict[str, list[str]] = {}
         for one in found:
             if isinstance(one, ops.AddColumnOp):
-                comes.setdefault(key_of(one.schema, one.table_name), []).append(one.column.name)
+                added.setdefault(key_of(one.schema, one.table_name), []).append(one.column.name)
             elif isinstance(one, ops.DropColumnOp):
-                goes.setdefault(key_of(one.schema, one.table_name), []).append(one.column_name)
+                removed.setdefault(key_of(one.schema, one.table_name), []).append(one.column_name)
         renamed = {}
-        for key in sorted(comes.keys() & goes.keys()):
-            for old, new in self.choose_renames(key, goes[key], comes[key]).items():
+        for key in sorted(added.keys() & removed.keys()):
+            for old, new in self.choose_renames(key, removed[key], added[key]).items():
                 renamed[key, new] = old
         return renamed
 
@@ -372,9 +372,9 @@ class Arranger:
             column.nullable = True
         drop = ops.DropColumnOp.from_column_and_tablename(schema, table, column)
         self.done.contract.append(ops.ModifyTableOps(table, [drop], schema=schema))
-        gone = self.done.retires.setdefault(key, [])
-        if gone is not None:
-            gone.append(name)
+        dropped = self.done.retires.setdefault(key, [])
+        if dropped is not None:
+            dropped.append(name)
 
     def _alter_column(self, one: ops.AlterColumnOp) -> None:
         """Alter a column: NOT NULL in the last revision, every other change in the expand."""

@@ -53,9 +53,9 @@ def render_item(type_: str, obj: Any, autogen_context: AutogenContext) -> str | 
     if (
         type_ == "column"
         and isinstance(obj, sa.Column)
-        and (said := _missing_arguments(obj, autogen_context))
+        and (arguments := _missing_arguments(obj, autogen_context))
     ):
-        return _render_with_arguments(obj, said, autogen_context)
+        return _render_with_arguments(obj, arguments, autogen_context)
     if type_ in _CONSTRAINTS:
         return render_condition(obj, autogen_context)
     if type_ == "server_default":
@@ -68,20 +68,20 @@ def _missing_arguments(column: sa.Column[Any], context: AutogenContext) -> list[
 
     Without the sequence PostgreSQL would make a key SERIAL; Alembic looks for CHECK constraints only at the table.
     """
-    said = [_sequence(column.default, context)] if isinstance(column.default, sa.Sequence) else []
+    arguments = [_sequence(column.default, context)] if isinstance(column.default, sa.Sequence) else []
     checks = (each for each in column.constraints if isinstance(each, sa.CheckConstraint))
     rendered = (alembic_compat.render_check(each, context) for each in checks)
-    return said + [text for text in rendered if text is not None]
+    return arguments + [text for text in rendered if text is not None]
 
 
-def _render_with_arguments(column: sa.Column[Any], said: Sequence[str], context: AutogenContext) -> str:
+def _render_with_arguments(column: sa.Column[Any], arguments: Sequence[str], context: AutogenContext) -> str:
     """Render a column with these additional arguments after its type."""
     bare = copied(column)
     bare.default = None if isinstance(column.default, sa.Sequence) else bare.default
     bare.constraints.clear()
     before = f"Column({str(column.name)!r}, {alembic_compat.render_type(column.type, context)}, "
     text = alembic_compat.render_column(bare, context)
-    return text.replace(before, f"{before}{', '.join(said)}, ", 1)
+    return text.replace(before, f"{before}{', '.join(arguments)}, ", 1)
 
 
 def _sequence(sequence: sa.Sequence, context: AutogenContext) -> str:
@@ -118,7 +118,7 @@ def revision_arranger(engines: Iterable[str]) -> Callable[[MigrationContext, obj
 
     Returns:
         The hook. It raises `Ambiguous`, `BadRename` or `Unconfirmed` if renames or drops are not declared; under plain
-        Alembic, `CommandError` in place of `Ambiguous`.
+        Alembic, `CommandError` instead of `Ambiguous`.
     """
     engines = tuple(engines)
     later = bool(engines_where(lambda engine: engine.validates_later, engines))
@@ -174,7 +174,7 @@ def _drop_confirmation(
     return retire
 
 
-def _no_renames(key: str, goes: Sequence[str], comes: Sequence[str]) -> Mapping[str, str]:
+def _no_renames(key: str, removed: Sequence[str], added: Sequence[str]) -> Mapping[str, str]:
     return {}
 
 

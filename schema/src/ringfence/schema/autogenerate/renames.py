@@ -100,7 +100,7 @@ class Renames:
     @property
     def named_drops(self) -> tuple[str, ...]:
         """What is to be dropped by its name, also if the deployment did not create it."""
-        return tuple(place for place in self.dropped if place != ALL)
+        return tuple(target for target in self.dropped if target != ALL)
 
     def choose(self, key: str, removed: Sequence[str], added: Sequence[str]) -> Mapping[str, str]:
         """Decide which removed columns were renamed to which added columns.
@@ -120,16 +120,16 @@ class Renames:
         left = list(added)
         chosen: dict[str, str] = {}
         for old in removed:
-            place = f"{key}.{old}" if key else old
-            new = self.renamed.get(place)
+            target = f"{key}.{old}" if key else old
+            new = self.renamed.get(target)
             if new is not None:
-                self.used.add(place)
+                self.used.add(target)
                 if new not in left:
                     raise BadRename(
-                        f"--rename {place}={new}: {key} gains no {new!r}; it gains {', '.join(added)}"
+                        f"--rename {target}={new}: {key} gains no {new!r}; it gains {', '.join(added)}"
                     )
-            elif place in self.dropped:
-                self.used.add(place)
+            elif target in self.dropped:
+                self.used.add(target)
             elif left and self.ask is not None and key:
                 what = f"{key} loses {old} and gains {', '.join(left)}. Was {old} renamed to one of these?"
                 new = self.ask(what, tuple(left))
@@ -139,7 +139,7 @@ class Renames:
             if new is not None:
                 left.remove(new)
                 chosen[old] = new
-                self.used.add(place)
+                self.used.add(target)
         return chosen
 
     def confirm_drops(self, drops: Drops, message: str, count_rows: CountRows | None) -> None:
@@ -154,16 +154,16 @@ class Renames:
             Unconfirmed: a drop has no option, and the command is not interactive or the answer is no.
         """
         missing = {}
-        for place, key, column in _drop_names(drops):
-            if place in self.dropped:
-                self.used.add(place)
-            elif ALL not in self.dropped and place not in self.used:
-                missing[place] = _loss(key, column, count_rows(key, column) if count_rows else None)
+        for target, key, column in _drop_names(drops):
+            if target in self.dropped:
+                self.used.add(target)
+            elif ALL not in self.dropped and target not in self.used:
+                missing[target] = _loss(key, column, count_rows(key, column) if count_rows else None)
         if self.confirm is not None:
-            missing = {place: what for place, what in missing.items() if not self.confirm(f"Drop {what}?")}
+            missing = {target: what for target, what in missing.items() if not self.confirm(f"Drop {what}?")}
         if missing:
             words = [*(f"--rename {old}={new}" for old, new in self.renamed.items())]
-            words += [f"--retire {shlex.quote(place)}" for place in (*self.dropped, *missing)]
+            words += [f"--retire {shlex.quote(target)}" for target in (*self.dropped, *missing)]
             raise Unconfirmed(
                 f"no revision was written, because these drops are not confirmed: {'; '.join(missing.values())}."
                 f" Confirm them: `ringfence revision -m {shlex.quote(message)} {' '.join(words)}`, or --retire all;"
@@ -174,11 +174,11 @@ class Renames:
     def _refuse_unknown(self, key: str, removed: Sequence[str]) -> None:
         """Raise BadRename if an option names a column of this table that is not removed."""
         # Values such as `all` and `index:ix` name neither a table nor a column.
-        for place in (one for one in (*self.renamed, *self.dropped) if one != ALL and ":" not in one):
-            table, _, column = place.rpartition(".")
+        for target in (one for one in (*self.renamed, *self.dropped) if one != ALL and ":" not in one):
+            table, _, column = target.rpartition(".")
             if table == key and column not in removed:
                 raise BadRename(
-                    f"{place}: {key or 'the database'} loses no {column!r}; it loses {', '.join(removed)}"
+                    f"{target}: {key or 'the database'} loses no {column!r}; it loses {', '.join(removed)}"
                 )
 
     def refuse_unused(self) -> None:
@@ -188,7 +188,7 @@ class Renames:
             BadRename: a rename or drop was declared that no difference requires.
         """
         objects = {
-            place for place in self.dropped if ":" in place
+            target for target in self.dropped if ":" in target
         }  # they hold no rows, so `retire` never asks
         if unused := sorted({*self.renamed, *self.named_drops} - self.used - objects):
             raise BadRename(f"no such rename or drop is needed: {', '.join(unused)}; no revision was written")

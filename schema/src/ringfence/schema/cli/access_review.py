@@ -12,7 +12,7 @@ from ringfence.schema.errors import Mistake
 from ringfence.schema.manifest.grammar import json_schema_text
 from ringfence.schema.manifest.scopes import to_text
 from ringfence.schema.review.lint import WARNING, LintFailed
-from ringfence.schema.review.lint import lint as look
+from ringfence.schema.review.lint import lint as lint_manifest
 from ringfence.schema.review.manifest_diff import compare_manifests, read_manifest
 from ringfence.schema.text import counted
 
@@ -121,7 +121,7 @@ def lint(run: Run) -> None:
 
     Errors, including violated guards, are reported by every command, with exit code 3.
     """
-    found = look(run.deployment)
+    found = lint_manifest(run.deployment)
     for finding in found:
         run.say(str(finding), style="yellow" if finding.level == WARNING else None)
     warnings = sum(finding.level == WARNING for finding in found)

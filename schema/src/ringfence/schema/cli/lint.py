@@ -82,7 +82,7 @@ def _explain(run: Run, name: str) -> None:
     severities = {engine: str(severity) for engine, severity in rule.severity.items()}
     run.say(f"{rule.id}: {rule.summary}", style="bold")
     for severity in Severity:
-        if engines := [engine for engine, said in severities.items() if said == str(severity)]:
+        if engines := [engine for engine, known in severities.items() if known == str(severity)]:
             run.say(f"  {severity} on {', '.join(engines)}")
     run.say(f"  instead: {rule.resolution}")
     run.say(
@@ -121,10 +121,10 @@ def _lines(finding: Finding) -> str:
 
 def _annotation(deployment: Deployment, finding: Finding) -> str:
     """Return a GitHub workflow command; its file is relative to the current folder, usually that of the checkout."""
-    place = Path(os.path.relpath(deployment.root / finding.file))
+    path = Path(os.path.relpath(deployment.root / finding.file))
     message = _escaped(f"{finding.message}\n{finding.resolution} (`{finding.explained}`)")
     title = _escaped(finding.rule, in_property=True)
-    file = _escaped(place.as_posix(), in_property=True)
+    file = _escaped(path.as_posix(), in_property=True)
     return f"::{_LEVELS[finding.severity]} file={file},line={finding.line},title={title}::{message}"
 
 

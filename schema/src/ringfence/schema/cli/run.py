@@ -236,12 +236,13 @@ def main(group: click.Command, arguments: list[str] | None = None) -> int:
         code = CODE if isinstance(stop.__cause__, Stopped) else FAILED
         return fail(code, "Interrupted", "interrupted")
     except click.ClickException as error:
-        told = isinstance(error, click.exceptions.NoArgsIsHelpError)  # its message is the complete help text
+        # The message of this error is the complete help text.
+        shows_help = isinstance(error, click.exceptions.NoArgsIsHelpError)
         if (
             isinstance(error, click.UsageError)
             and error.ctx is not None
             and "--json" not in given
-            and not told
+            and not shows_help
         ):
             click.echo(error.ctx.get_usage(), err=True)
         return fail(WRONG_INPUT, "Usage", error.format_message())

@@ -121,15 +121,15 @@ class SourceWriter:
             each: name of the table.
         """
         comments: list[str] = []
-        gone: list[str] = []
+        left_out: list[str] = []
         kept: dict[str, Column] = {}
         for name, facets in self._snapshot.of("column", each.schema, each.table):
             try:
                 kept[name.name] = self._translator.column(name, facets)
             except ValueError as reason:
-                gone.append(name.name)
+                left_out.append(name.name)
                 comments.append(self._left_out(name, str(reason)))
-        comments += self._computed_from(each, kept, gone)
+        comments += self._computed_from(each, kept, left_out)
         key = self._key(each)
         at_columns = self._checks_of_columns(each, kept)
         lines = []
@@ -138,10 +138,10 @@ class SourceWriter:
                 lines.append(self._column(each, column, key))
             except ValueError as reason:
                 del kept[column.name]
-                gone.append(column.name)
+                left_out.append(column.name)
                 name = Name("column", each.schema, each.table, column.name)
                 comments.append(self._left_out(name, str(reason)))
-        for item, source in self._items(each, kept, gone, at_columns):
+        for item, source in self._items(each, kept, left_out, at_columns):
             if source is None:
                 comments.append(item)
             else:
@@ -154,16 +154,16 @@ class SourceWriter:
         self.order += [(each.key, before) for before in options.after if before in self._known]
         for column in kept.values():
             options.words |= column.of_table
-        words = options.words | ({"info": repr({"left_out": gone})} if gone else {})
+        words = options.words | ({"info": repr({"left_out": left_out})} if left_out else {})
         return _table(each, comments, lines, words)
 
-    def _computed_from(self, each: Name, kept: dict[str, Column], gone: list[str]) -> list[str]:
+    def _computed_from(self, each: Name, kept: dict[str, Column], left_out: list[str]) -> list[str]:
         """Leave out columns that are computed from left-out columns; return the comments about them."""
         comments = []
         for name, facets in self._snapshot.of("column", each.schema, each.table):
-            if name.name in kept and (needed := _mentioned(facets.get("computed"), gone)):
+            if name.name in kept and (needed := _mentioned(facets.get("computed"), left_out)):
                 del kept[name.name]
-                gone.append(name.name)
+                left_out.append(name.name)
                 comments.append(
                     self._left_out(name, f"it is computed from the column {needed}, which is left out")
                 )
@@ -184,18 +184,18 @@ class SourceWriter:
             each: name of the view.
         """
         comments: list[str] = []
-        gone: list[str] = []
+        left_out: list[str] = []
         lines = []
         for name, kind, spelled in self._translator.view_columns(self._connection, each):
             if kind is None:
-                gone.append(name)
+                left_out.append(name)
                 column = Name("column", each.schema, each.table, name)
                 comments.append(
                     self._left_out(column, f"SQLAlchemy has no type for {spelled or 'what has none'}")
                 )
             else:
                 lines.append(call("sa.Column", repr(name), self._type(kind, key=False)[0]))
-        info = {"view": True} | ({"left_out": gone} if gone else {})
+        info = {"view": True} | ({"left_out": left_out} if left_out else {})
         return _table(each, comments, lines, {"info": repr(info)})
 
     def _checks_of_columns(self, each: Name, kept: dict[str, Column]) -> set[Name]:
@@ -262,7 +262,7 @@ class SourceWriter:
         return text, problems
 
     def _items(
-        self, each: Name, kept: Mapping[str, Column], gone: Iterable[str], at_columns: Collection[Name]
+        self, each: Name, kept: Mapping[str, Column], left_out: Iterable[str], at_columns: Collection[Name]
     ) -> Iterator[tuple[str, str | None]]:
         """Yield ("", source) of each constraint and index, or (comment, None) if it is left out."""
         for kind in _ITEMS:
@@ -270,18 +270,18 @@ class SourceWriter:
                 if name in at_columns:
                     continue
                 try:
-                    yield "", self._item(name, facets, kept, set(gone))
+                    yield "", self._item(name, facets, kept, set(left_out))
                 except ValueError as reason:
                     yield self._left_out(name, str(reason)), None
 
-    def _item(self, name: Name, facets: Facets, kept: Mapping[str, Column], gone: set[str]) -> str:
+    def _item(self, name: Name, facets: Facets, kept: Mapping[str, Column], left_out: set[str]) -> str:
         item: Item = self._translator.item(name, facets)
         if missing := [column for column in item.columns if column not in kept]:
-            why = "which is left out" if missing[0] in gone else "which is inherited"
+            why = "which is left out" if missing[0] in left_out else "which is inherited"
             raise LeftOut(f"it needs the column {missing[0]}, {why}")
         if name.kind in ("check", "index", "exclude"):
             for text in facets.values():
-                if needed := _mentioned(text, gone):
+                if needed := _mentioned(text, left_out):
                     raise LeftOut(f"it needs the column {needed}, which is left out")
         if item.target is not None and item.target not in self._known:
             raise LeftOut(

@@ -123,15 +123,15 @@ def _unwritable(each: Name, snapshot: Snapshot, translator: "Translator") -> str
 
 def _has(deployment: "Deployment", each: Name) -> bool:
     """Whether the models already have this enum type or sequence."""
-    place = (each.schema or None, each.name)
+    identity = (each.schema or None, each.name)
     if each.kind == "sequence":
         return any(
-            (sequence.schema, str(sequence.name)) == place
+            (sequence.schema, str(sequence.name)) == identity
             for metadata in deployment.metadata
             for sequence in sqlalchemy_compat.sequences(metadata)
         )
     return any(
-        isinstance(column.type, sa.Enum) and (column.type.schema, column.type.name) == place
+        isinstance(column.type, sa.Enum) and (column.type.schema, column.type.name) == identity
         for table in deployment.tables.values()
         for column in table.columns
     )

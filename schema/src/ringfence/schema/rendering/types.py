@@ -58,10 +58,10 @@ def render_default(default: Any, context: AutogenContext) -> str | Literal[False
     Returns:
         The source, or False to leave it to Alembic: a computed column, an identity, or another expression.
     """
-    said = default.arg if isinstance(default, sa.DefaultClause) else default
-    if isinstance(said, str):
-        return written_value(said)
-    return _expression(said, context) or False
+    expression = default.arg if isinstance(default, sa.DefaultClause) else default
+    if isinstance(expression, str):
+        return written_value(expression)
+    return _expression(expression, context) or False
 
 
 def written_value(value: Any) -> str:
@@ -76,28 +76,28 @@ def written_value(value: Any) -> str:
     return repr(value)
 
 
-def _expression(said: Any, context: AutogenContext) -> str | None:
+def _expression(expression: Any, context: AutogenContext) -> str | None:
     prefix = context.opts["sqlalchemy_module_prefix"] or ""
-    if isinstance(said, TextClause):
-        return None if sqlalchemy_compat.has_parameters(said) else f"{prefix}text({said.text!r})"
+    if isinstance(expression, TextClause):
+        return None if sqlalchemy_compat.has_parameters(expression) else f"{prefix}text({expression.text!r})"
     for cls, word in ((True_, "true"), (False_, "false"), (Null, "null")):
-        if isinstance(said, cls):
+        if isinstance(expression, cls):
             return f"{prefix}{word}()"
-    if isinstance(said, BindParameter):
-        plain = isinstance(said.value, bool | int | float | str) or said.value is None
-        return written_value(said.value) if plain else None
-    if not isinstance(said, FunctionElement):
+    if isinstance(expression, BindParameter):
+        plain = isinstance(expression.value, bool | int | float | str) or expression.value is None
+        return written_value(expression.value) if plain else None
+    if not isinstance(expression, FunctionElement):
         return None
-    arguments = [_expression(each, context) for each in said.clauses]
+    arguments = [_expression(each, context) for each in expression.clauses]
     words = [each for each in arguments if each is not None]
     if len(words) < len(arguments):
         return None
-    if type(said) is Function:
-        path = ".".join((*said.packagenames, said.name))
+    if type(expression) is Function:
+        path = ".".join((*expression.packagenames, expression.name))
         return f"{prefix}func.{path}({', '.join(words)})" if _is_path(path) else None
-    if type(said).__module__.startswith("sqlalchemy."):
-        return f"{prefix}func.{said.name}({', '.join(words)})"
-    return None if words else f"{_imported(type(said), context)}()"
+    if type(expression).__module__.startswith("sqlalchemy."):
+        return f"{prefix}func.{expression.name}({', '.join(words)})"
+    return None if words else f"{_imported(type(expression), context)}()"
 
 
 def _is_path(text: str) -> bool:

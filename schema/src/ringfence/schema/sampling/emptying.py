@@ -45,15 +45,15 @@ def _drop_outside_references(
 
     Drops that fail are ignored here; if one never succeeds, the drop of the tables reports the error.
     """
-    there = _outside_references(backend, schemas) - set(keep)
-    while there:
-        for statement in sorted(there):
+    remaining = _outside_references(backend, schemas) - set(keep)
+    while remaining:
+        for statement in sorted(remaining):
             with contextlib.suppress(sa.exc.DBAPIError), backend.engine().begin() as connection:
                 connection.execute(verbatim(statement))
-        left = _outside_references(backend, schemas) - set(keep)
-        if left == there:
+        still_remaining = _outside_references(backend, schemas) - set(keep)
+        if still_remaining == remaining:
             return
-        there = left
+        remaining = still_remaining
 
 
 def routines(backend: Backend) -> list[str]:

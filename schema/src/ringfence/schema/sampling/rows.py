@@ -163,11 +163,11 @@ class Filler:
             return None
         for key in column.foreign_keys:
             other = key.column
-            told = (
+            typed = (
                 sa.type_coerce(other, kind) if kind is not None else other
             )  # SQLite has no UUID type, for example
             found = connection.execute(
-                sa.select(told).where(other.is_not(None)).order_by(other).limit(self._count)
+                sa.select(typed).where(other.is_not(None)).order_by(other).limit(self._count)
             )
             values = found.scalars().all()
             if values:

@@ -223,13 +223,13 @@ class _Prover:
 
     def _replace_removed_labels(self, change: ChangeLabelsOp) -> None:
         """Replace the removed labels of an enum in the rows."""
-        gone = removed_labels(change)
+        removed = removed_labels(change)
         cell: sa.ColumnClause[Any] = sa.column(change.column_name, change.existing_type)
         table = sa.table(change.table_name, cell, schema=change.schema)
-        if gone and isinstance(change.type_, sa.Enum):
+        if removed and isinstance(change.type_, sa.Enum):
             with self._engine.begin() as connection:
                 values = {change.column_name: change.type_.enums[0]}
-                connection.execute(sa.update(table).where(cell.in_(gone)).values(values))
+                connection.execute(sa.update(table).where(cell.in_(removed)).values(values))
 
     def _fill_null(self, contract: Contract) -> None:
         """Run the backfills of the columns that the revision makes NOT NULL."""

@@ -75,4 +75,4 @@ def _shown(difference: Difference, facets: Facets | None) -> str:
     if facets is None:
         return "absent"
     changed = difference.changed or tuple(facets)
-    return ", ".join(f"{word} {facets.get(word) or 'none'}" for word in changed) or "there"
+    return ", ".join(f"{word} {facets.get(word) or 'none'}" for word in changed) or "present"

@@ -151,9 +151,9 @@ def _row(table: Table, engine: sa.Engine, number: int) -> Mapping[str, Any]:
 
 def _existing_key(engine: sa.Engine, table: Table, name: str, key: ForeignKey) -> Any:
     """Return an existing value for a foreign key, preferably one to which no row refers yet."""
-    there = sa.table(key.table, sa.column(key.references[0]), schema=key.schema).c[key.references[0]]
+    referred = sa.table(key.table, sa.column(key.references[0]), schema=key.schema).c[key.references[0]]
     taken = sa.table(table.name, sa.column(name), schema=table.schema).c[name]
     with engine.connect() as connection:
-        free = sa.select(there).where(there.not_in(sa.select(taken).where(taken.is_not(None)))).limit(1)
+        free = sa.select(referred).where(referred.not_in(sa.select(taken).where(taken.is_not(None)))).limit(1)
         found = connection.execute(free).scalar()
-        return connection.execute(sa.select(there).limit(1)).scalar() if found is None else found
+        return connection.execute(sa.select(referred).limit(1)).scalar() if found is None else found

@@ -72,17 +72,17 @@ def unmodelled_attempts(unmodelled: Unmodelled, account: Account, database: Data
                 for name in mine.verbs[verb].relations.values()
             )
             excuse = one.excuse(account, verb, itself=not before)
-            places = {behind} | (
+            relations = {behind} | (
                 {through} if any(unmodelled.has(name, one.column) for name in views) else set()
             )
-            for place in sorted(places):
-                sql = _statement(verb, place, quote(one.column))
+            for relation in sorted(relations):
+                sql = _statement(verb, relation, quote(one.column))
                 yield Attempt(verb, one.key, one.column, sql, expected=False, excuse=excuse)
-    for leaves in unmodelled.dropped_table_attempts(account):
-        key = ".".join(filter(None, (leaves.schema, leaves.table)))
-        place = ".".join(quote(part) for part in (leaves.schema, leaves.table) if part)
-        sql = _statement(leaves.verb, place, quote(leaves.column))
-        yield Attempt(leaves.verb, key, leaves.column or None, sql, expected=False, excuse=leaves.excuse)
+    for dropped in unmodelled.dropped_table_attempts(account):
+        key = ".".join(filter(None, (dropped.schema, dropped.table)))
+        relation = ".".join(quote(part) for part in (dropped.schema, dropped.table) if part)
+        sql = _statement(dropped.verb, relation, quote(dropped.column))
+        yield Attempt(dropped.verb, key, dropped.column or None, sql, expected=False, excuse=dropped.excuse)
 
 
 def ddl_attempts(

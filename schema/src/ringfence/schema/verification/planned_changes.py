@@ -16,7 +16,7 @@ from ringfence.schema.grants.difference import Privilege
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.privileges.plan import Plan, Row, make_plan
 from ringfence.schema.verification.attempts import VERBS
-from ringfence.schema.verification.proof import Finding, Proof
+from ringfence.schema.verification.proof import ALL_ACCOUNTS, Finding, Proof
 
 RESOLUTION = (
     "`ringfence access plan` shows the statements that resolve it, and `ringfence access apply` runs them"
@@ -145,7 +145,7 @@ class _PlanDifferences:
         return not login or (login in self._chosen if login in self._services else self._whole)
 
     def _service(self, login: str) -> str:
-        return self._services.get(login, login) or "everybody"
+        return self._services.get(login, login) or ALL_ACCOUNTS
 
     def _mentioned(self, login: str, name: str) -> bool:
         """Whether the message of a finding for this login, or for all accounts, contains the name as a word."""
@@ -169,12 +169,12 @@ class _PlanDifferences:
                 continue
             on = f"{of} {'.'.join(filter(None, (schema, name)))}".strip()
             if kind == "excess":
-                says = f"{login} holds it on {on}, and the manifest does not give it"
+                message = f"{login} holds it on {on}, and the manifest does not give it"
             else:
                 by = self._plan.origins.get((login, schema, name, verb), "the manifest")
-                says = f"{by} gives it, and {login} does not hold it on {on}"
+                message = f"{by} gives it, and {login} does not hold it on {on}"
             named = tuple(sorted(filter(None, columns)))
-            message = f"{says}; {RESOLUTION}"
+            message = f"{message}; {RESOLUTION}"
             yield Finding(kind, self._service(login), login, verb, self._object_name(right), named, message)
 
     def _object_name(self, p: Privilege) -> str:
@@ -217,8 +217,10 @@ class _PlanDifferences:
             if not self._concerns(row.login) or (word != row.on and self._mentioned(row.login, word)):
                 continue
             by = f" as {row.origin} says" if row.origin else ""
-            says = f"{row.on} of {row.login} is {row.current}, and should be {row.declared}{by}; {RESOLUTION}"
-            yield Finding("excess", self._service(row.login), row.login, None, None, (), says)
+            message = (
+                f"{row.on} of {row.login} is {row.current}, and should be {row.declared}{by}; {RESOLUTION}"
+            )
+            yield Finding("excess", self._service(row.login), row.login, None, None, (), message)
 
     def _rows(self) -> Iterator[Finding]:
         changes = [
@@ -231,9 +233,9 @@ class _PlanDifferences:
                 continue
             key = None if change.table is None else self._keys.get(change.table, ".".join(change.table))
             by = f" as {change.by} says" if change.by else ""
-            says = f"{change.on} is {change.current}, and should be {change.declared}{by}; {RESOLUTION}"
+            message = f"{change.on} is {change.current}, and should be {change.declared}{by}; {RESOLUTION}"
             service, verb = self._service(change.login), (change.verb or None) if key else None
-            yield Finding(change.finding, service, change.login, verb, key, (), says)
+            yield Finding(change.finding, service, change.login, verb, key, (), message)
 
     def _is_shown(self, change: Change) -> bool:
         """Whether attempts on rows have shown the effect of the change, or could not reach the table."""
@@ -257,12 +259,12 @@ class _PlanDifferences:
             named = self._logins_of(text)
             about = [login for login in named if login in self._chosen]
             # The attempts have reported missing tables already.
-            said = text in self._tied or text in self._plan.missing or self._is_reported(text)
-            if said or (named and not about):
+            reported = text in self._tied or text in self._plan.missing or self._is_reported(text)
+            if reported or (named and not about):
                 continue
             login = about[0] if len(named) == 1 else ""
-            says = f"an apply refuses to begin: {text}"
-            yield Finding("not-proven", self._service(login), login, None, None, (), says)
+            message = f"an apply refuses to begin: {text}"
+            yield Finding("not-proven", self._service(login), login, None, None, (), message)
 
     def _logins_of(self, text: str) -> list[str]:
         """Return the logins that an obstacle is about; for an exposure, its own login, if any."""

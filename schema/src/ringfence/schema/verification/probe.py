@@ -77,8 +77,8 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
             _into_scopes(deployment, connection)
         proof = verify(deployment, settings, secrets, say)
         for key, why in filler.missing.items():
-            told = f"no row could be made, so nothing of it was proven with one: {why}"
-            proof.findings.append(Finding("not-proven", key, "", None, key, (), told))
+            message = f"no row could be inserted, so nothing was proven with rows of it: {why}"
+            proof.findings.append(Finding("not-proven", key, "", None, key, (), message))
         writer = _Writer(deployment, backend, proof)
         for account in deployment.accounts.values():
             say(account.service)
@@ -115,8 +115,8 @@ def _into_scopes(deployment: Deployment, connection: sa.Connection) -> None:
     for key, parts in _parts(deployment).items():
         table = deployment.tables[key]
         primary = list(table.primary_key.columns)
-        there = connection.execute(sa.select(*primary).order_by(*primary)).all() if primary else []
-        for part, row in zip(parts, there, strict=False):
+        rows = connection.execute(sa.select(*primary).order_by(*primary)).all() if primary else []
+        for part, row in zip(parts, rows, strict=False):
             if values := _fixed(deployment, table, part):
                 this = sa.and_(*(column == cell for column, cell in zip(primary, row, strict=True)))
                 connection.execute(sa.update(table).where(this).values(values))
@@ -145,10 +145,10 @@ class _Writer:
                     self._insert(database, table, grant)
                 except RingfenceError as error:
                     kind = "missing" if isinstance(error, AccessDenied) else "not-proven"
-                    told = f"a row that was to be kept: {error}"
-                    finding = Finding(kind, account.service, account.login, "insert", grant.key, (), told)
+                    message = f"a committed row: {error}"
+                    finding = Finding(kind, account.service, account.login, "insert", grant.key, (), message)
                     # The attempt with a rollback may have reported it already.
-                    if not any(replace(one, message=told) == finding for one in self._proof.findings):
+                    if not any(replace(one, message=message) == finding for one in self._proof.findings):
                         self._proof.findings.append(finding)
                 else:
                     self._proof.allowed += 1

@@ -2,6 +2,9 @@
 
 from dataclasses import asdict, dataclass, field
 
+ALL_ACCOUNTS = "all accounts"
+"""The service of a finding that concerns no single account."""
+
 
 class RollBack(Exception):
     """Raised inside a session to end it with a rollback; an argument is the number of rows that were reached."""

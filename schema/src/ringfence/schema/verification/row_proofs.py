@@ -137,7 +137,7 @@ class RowProver:
         if asks and not _can_filter_by_key(self._account, key, table):
             return
         if "inside" in lacking and (grant.verb != "update" or _changeable(table, grant)):
-            what = f"a row inside its scope, made for the try: {grant.verb}"
+            what = f"a generated row inside its scope: {grant.verb}"
             tried = self._attempt(
                 made.bound, functools.partial(self._run_on_sample_row, table=table, grant=grant, made=made)
             )
@@ -146,7 +146,7 @@ class RowProver:
                 yield from self._outcome(grant.verb, key, True, what, tried)
         if "outside" in lacking and grant.verb == "insert" and made.outside is not None:
             outside = made.outside
-            what = "a row outside its scope, made for the try: an insert"
+            what = "a generated row outside its scope: an insert"
             tried = self._attempt(made.bound, lambda dal: self._insert_sample_row(dal, table, outside))
             # Another error does not show whether the scope refused the row.
             if tried[0] is not None and not tried[1]:
@@ -237,8 +237,8 @@ class RowProver:
         if found is None:
             yield Outcome(verb, key, given, None, f"{what}: {more}")
             return
-        said = "reaches" if found else "does not reach"
-        yield Outcome(verb, key, given, found, f"{what} {said} it{': ' if more else ''}{more}")
+        result = "reaches" if found else "does not reach"
+        yield Outcome(verb, key, given, found, f"{what} {result} it{': ' if more else ''}{more}")
 
     def _unbound(self, key: str, table: sa.Table, grant: Grant) -> Iterator[Outcome]:
         """Try to read without binding a scope, if every alternative of the scope needs a bound value."""
@@ -256,9 +256,9 @@ class RowProver:
                 seen = dal(self._table(dal, table)).count()
             if seen == wanted == self._samples.counted(table, sample.where):
                 break
-        told = f"it sees {seen} rows, and {wanted} are inside its scope"
+        message = f"it sees {seen} rows, and {wanted} are inside its scope"
         # More rows than expected is an excess (not given, but found), fewer is a missing right (given, not found).
-        yield Outcome("select", key, seen <= wanted, seen >= wanted, told)
+        yield Outcome("select", key, seen <= wanted, seen >= wanted, message)
 
     def _insert(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
         may = {str(c.name) for c in table.columns if grant.columns is None or c.name in grant.columns}
@@ -279,8 +279,10 @@ class RowProver:
         for index in table.indexes:
             made = index.unique and not is_unconditional_unique(index) and applies(index, self._dialect)
             if made and {str(c.name) for c in index.columns} <= may:
-                said = f"whether an upsert meets a row outside its scope by the unique index {index.name} was not tried"
-                self._warn(f"not proven: {self._account.service}: insert on {key}: {said}")
+                message = (
+                    f"an upsert of a row outside its scope by the unique index {index.name} was not tried"
+                )
+                self._warn(f"not proven: {self._account.service}: insert on {key}: {message}")
         if target is None:
             self._warn_no_row(key, "insert", "row that an upsert must not reach")
         else:
@@ -311,15 +313,15 @@ class RowProver:
                 )
                 if met and not other:
                     # No conflict arose: a made-up value stands in for a stored sensitive one, so nothing is proven.
-                    said = f"value of ({', '.join(unique)}) by which an upsert could meet a row outside its scope"
-                    self._warn_no_row(key, "insert", said)
+                    missing = f"value of ({', '.join(unique)}) by which an upsert could meet a row outside its scope"
+                    self._warn_no_row(key, "insert", missing)
                     continue
                 # Building the statements needs an open session: literals are quoted for its connection.
                 with self._database.session(scope=sample.bound) as dal:
                     words = [word for word, _ in self._upsert_forms(dal, table, may, unique, row)]
-                for place, word in enumerate(words):
+                for index, word in enumerate(words):
                     run = functools.partial(
-                        self._taken_over, place=place, table=table, may=may, unique=unique, row=row
+                        self._taken_over, index=index, table=table, may=may, unique=unique, row=row
                     )
                     what = f"a row outside its scope: {word} on ({', '.join(unique)})"
                     yield from self._outcome(
@@ -334,9 +336,9 @@ class RowProver:
         return (False, "") if found and more else (found, more)
 
     def _taken_over(
-        self, dal: Any, *, place: int, table: sa.Table, may: set[str], unique: tuple[str, ...], row: Row
+        self, dal: Any, *, index: int, table: sa.Table, may: set[str], unique: tuple[str, ...], row: Row
     ) -> int:
-        _, sql = self._upsert_forms(dal, table, may, unique, row)[place]
+        _, sql = self._upsert_forms(dal, table, may, unique, row)[index]
         return int(self._database.current().execute(sql).rowcount)
 
     def _upsert_forms(

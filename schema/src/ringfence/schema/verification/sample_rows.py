@@ -79,8 +79,8 @@ class Samples:
         for part in scope or ():
             names = {c.value: table.c[c.column] for c in part if c.kind == "bound"}
             fixed = self._where(table, (tuple(c for c in part if c.kind != "bound"),), {})
-            there = sa.and_(fixed, *(column.is_not(None) for column in names.values()))
-            if (row := self._row(table, there)) is None:
+            matching = sa.and_(fixed, *(column.is_not(None) for column in names.values()))
+            if (row := self._row(table, matching)) is None:
                 continue
             inside = inside or row
             bound = {
@@ -96,7 +96,7 @@ class Samples:
         if select is not None:  # a row that the account sees but must not write
             outside.append(self._row(table, sa.and_(self._where(table, select, bound), _not(where))))
         rows = tuple(
-            row for place, row in enumerate(outside) if row is not None and row not in outside[:place]
+            row for index, row in enumerate(outside) if row is not None and row not in outside[:index]
         )
         return Sample(bound, where, inside, rows)
 
@@ -405,8 +405,8 @@ def prove_inserts(
             if _after_privileges(error):
                 proof.allowed += 1
                 continue
-            said = f"a row made for the try was refused, and not for want of a privilege: {error}"
-            proof.warnings.append(f"not proven: {account.service}: insert on {grant.key}: {said}")
+            message = f"a generated row was refused, for another reason than a privilege: {error}"
+            proof.warnings.append(f"not proven: {account.service}: insert on {grant.key}: {message}")
 
 
 def _after_privileges(error: RingfenceError) -> bool:

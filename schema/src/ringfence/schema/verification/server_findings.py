@@ -13,7 +13,7 @@ from ringfence.schema.engines.stable_reads import undisturbed
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.privileges.replaced_objects import replaced_objects
 from ringfence.schema.verification.planned_changes import ComparablePlan, plan_to_compare
-from ringfence.schema.verification.proof import Finding, Proof
+from ringfence.schema.verification.proof import ALL_ACCOUNTS, Finding, Proof
 from ringfence.schema.verification.row_proofs import has_row_scope
 from ringfence.schema.verification.unmodelled_columns import Unmodelled
 
@@ -80,11 +80,11 @@ def _plan(backend: Backend, deployment: Deployment, proof: Proof) -> ComparableP
     try:
         return undisturbed(read)
     except sa.exc.DBAPIError as error:
-        says = (
+        message = (
             "what accounts hold, and what their row scopes need, could not be compared with the manifest:"
             f" {first_line(error)}; `ringfence access plan` shows which privileges the admin lacks"
         )
-        proof.findings.append(Finding("not-proven", "everybody", "", None, None, (), says))
+        proof.findings.append(Finding("not-proven", ALL_ACCOUNTS, "", None, None, (), message))
         return None
 
 
@@ -105,5 +105,5 @@ def _add_exposures(
             proof.warnings.append(str(one))
             continue
         service = declared.get(one.login or "", "")
-        found = Finding(one.finding, service or "everybody", one.login or "", None, None, (), str(one))
+        found = Finding(one.finding, service or ALL_ACCOUNTS, one.login or "", None, None, (), str(one))
         proof.findings.append(found)

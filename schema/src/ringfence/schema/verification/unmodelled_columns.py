@@ -77,7 +77,7 @@ class Unmodelled:
 
     def __init__(self, backend: Backend, connection: sa.Connection, deployment: Deployment) -> None:
         inspector = sa.inspect(connection)
-        going = pending_drops(connection, backend, deployment)
+        pending = pending_drops(connection, backend, deployment)
         self._there: dict[tuple[str | None, str], set[str]] = {}
         for schema, table, column in backend.introspection.columns(connection):
             self._there.setdefault((schema, table), set()).add(str(column))
@@ -87,17 +87,17 @@ class Unmodelled:
             schema = None if model.schema == inspector.default_schema_name else model.schema
             known = {str(column.name) for column in model.columns}
             beyond = self._there.get((schema, name), set()) - known
-            leave = going.columns.get((model.schema, name), {})
+            retired = pending.columns.get((model.schema, name), {})
             fixed = _fixed(inspector, name, schema) if beyond else frozenset()
             self.columns += [
-                UnmodelledColumn(model, key, column, column not in fixed, leave.get(column, ""))
+                UnmodelledColumn(model, key, column, column not in fixed, retired.get(column, ""))
                 for column in sorted(beyond)
             ]
 
         self._default = inspector.default_schema_name or ""
         self._tables = {
             (schema, table): (revision, _fixed(inspector, table, schema))
-            for (schema, table), revision in going.tables.items()
+            for (schema, table), revision in pending.tables.items()
         }
         self._held: set[tuple[str, str, str, str, str]] = set()
         if self._tables and backend.accounts is not None:
