@@ -146,27 +146,27 @@ def _changes() -> bool:
 
 def _migrate(job: AlembicRun) -> None:
     """Run the steps of the command and retry after lock timeouts; the journal skips statements that took effect."""
-    patient = LockRetries(job.backend, job.say)
+    retries = LockRetries(job.backend, job.say)
     journal = Journal(
         job.backend, resolve=job.resolve, wait_timeout=job.backend.settings.ready_timeout, say=job.say
     )
     if job.connection is not None:
-        with patient:
-            _run_steps(job, job.connection, NullJournal(job.backend), patient)
+        with retries:
+            _run_steps(job, job.connection, NullJournal(job.backend), retries)
         return
     engine = job.backend.engine(migrating=True)
     journal.listen(engine)
     while True:
-        with patient, engine.connect() as connection:
-            _run_steps(job, connection, journal, patient)
+        with retries, engine.connect() as connection:
+            _run_steps(job, connection, journal, retries)
             return
 
 
-def _run_steps(job: AlembicRun, connection: sa.Connection, journal: Journal, patient: LockRetries) -> None:
+def _run_steps(job: AlembicRun, connection: sa.Connection, journal: Journal, retries: LockRetries) -> None:
     recorder = Recorder(job.deployment, job.backend, context.script, job.lock, job.applied, journal)
     steps = command_steps()
     if job.lock is not None:
-        steps = Steps(job, recorder, journal, patient, steps)
+        steps = Steps(job, recorder, journal, retries, steps)
     context.configure(
         connection=connection,
         fn=steps,

@@ -3,6 +3,16 @@
 On MySQL and MariaDB each DDL statement commits by itself; on PostgreSQL each statement of an `autocommit_block` does.
 Every statement of such a revision is recorded before it is sent and again when it is done. Statements that write rows
 share one transaction with their journal entry, so that each takes effect exactly once.
+
+The next run of a half-finished revision goes through its statements again, from the first. What it does with each
+depends on the entry at its position, see `Journal._took_effect_earlier`:
+
+- `done`: the statement is skipped.
+- `failed`: it is sent again; an index that was left incomplete is dropped first.
+- `started`: its outcome is unknown; the run waits until the server has ended it, and asks `recovery`.
+- another statement than the one recorded: the file was edited, and the operator decides (`DecisionNeeded`).
+
+When the revision is recorded as applied, its entries are deleted in the same transaction (`Journal.finish`).
 """
 
 import contextlib

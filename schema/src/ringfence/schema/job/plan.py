@@ -240,9 +240,9 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
 
         if pending.revisions or releases.account.name not in ours:
             say("looking ahead to the end of the job")
-            foreseen = predict(deployment, backend, connection, pending, made.revisions, access)
-            made.parts, made.access, made.unknown = foreseen.parts, foreseen.access, foreseen.unknown
-            made.rehearsed = foreseen.rehearsed
+            prediction = predict(deployment, backend, connection, pending, made.revisions, access)
+            made.parts, made.access, made.unknown = prediction.parts, prediction.access, prediction.unknown
+            made.rehearsed = prediction.rehearsed
         else:
             made.access = access(connection, False)
             made.parts = [StatementGroup("access", sql=made.access.sql())] if made.access else []
@@ -284,11 +284,11 @@ def _compare(made: JobPlan, deployment: Deployment, backend: Backend) -> None:
 
 
 def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> list[RevisionDescription]:
-    chapters = []
+    descriptions = []
     for name in pending.revisions:
         script = pending.scripts.get_revision(name)
         lock_settings_of(script.module, script.path)
-        chapters.append(
+        descriptions.append(
             describe(
                 script,
                 pending.scripts.recording(script, dialect.name),
@@ -296,7 +296,7 @@ def _chapters(deployment: Deployment, pending: Pending, dialect: sa.Dialect) -> 
                 deployment.display_path(Path(script.path).resolve()),
             )
         )
-    return chapters
+    return descriptions
 
 
 def _halfway(connection: sa.Connection, backend: Backend) -> list[str]:

@@ -12,7 +12,7 @@ from ringfence.schema.engines import Backend, first_line
 from ringfence.schema.errors import SchemaError
 from ringfence.schema.job.contract_guard import recording_statements
 from ringfence.schema.job.description import RevisionDescription
-from ringfence.schema.job.rehearsal import StatementGroup, rehearsal
+from ringfence.schema.job.rehearsal import StatementGroup, comparable_sql, rehearsal
 from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.lint.check import states
 from ringfence.schema.lint.pending import Pending
@@ -43,7 +43,7 @@ def predict(
     backend: Backend,
     connection: sa.Connection,
     pending: Pending,
-    chapters: list[RevisionDescription],
+    descriptions: list[RevisionDescription],
     access: Access,
 ) -> Prediction:
     """Predict the statements of a job and the access plan at its end.
@@ -57,86 +57,90 @@ def predict(
         backend: its database.
         connection: the admin's; it only reads.
         pending: the revisions that are to run; none if only Ringfence's own tables are missing.
-        chapters: the descriptions of these revisions.
+        descriptions: the descriptions of these revisions.
         access: plans the accounts' access.
 
     Returns:
         The statements, the access plan, and what cannot be predicted.
     """
-    foreseen = Prediction()
+    prediction = Prediction()
     if backend.features.transactional_ddl and pending.first:
         try:
-            return _rehearsed(deployment, backend, pending, chapters, access)
+            return _rehearsed(deployment, backend, pending, descriptions, access)
         except (SchemaError, sa.exc.SQLAlchemyError) as error:
             why = first_line(error) if isinstance(error, sa.exc.DBAPIError) else str(error)
-            foreseen.unknown.append(
+            prediction.unknown.append(
                 "the revisions do not run on this database in one transaction, so what the accounts get of what they"
                 f" make is planned from the models: {why}"
             )
-    return _read(foreseen, deployment, backend, connection, pending, chapters, access)
+    return _read(prediction, deployment, backend, connection, pending, descriptions, access)
 
 
 def _rehearsed(
     deployment: Deployment,
     backend: Backend,
     pending: Pending,
-    chapters: list[RevisionDescription],
+    descriptions: list[RevisionDescription],
     access: Access,
 ) -> Prediction:
-    with rehearsal(deployment, backend, pending, chapters) as heard:
-        found = Prediction(heard.parts, access(heard.connection, False), rehearsed=True)
+    with rehearsal(deployment, backend, pending, descriptions) as rehearsed:
+        found = Prediction(rehearsed.parts, access(rehearsed.connection, False), rehearsed=True)
         if found.access is not None:
             found.parts.append(StatementGroup("access", sql=found.access.sql()))
-        found.parts.append(StatementGroup("records", sql=_mirrors(deployment, heard.connection)))
+        found.parts.append(StatementGroup("records", sql=_mirrors(deployment, rehearsed.connection)))
     return found
 
 
 def _read(
-    foreseen: Prediction,
+    prediction: Prediction,
     deployment: Deployment,
     backend: Backend,
     connection: sa.Connection,
     pending: Pending,
-    chapters: list[RevisionDescription],
+    descriptions: list[RevisionDescription],
     access: Access,
 ) -> Prediction:
     """Predict from the recorded operations and the models."""
     records = _Records(connection, pending, deployment)
-    parts = foreseen.parts
+    parts = prediction.parts
     parts.append(StatementGroup("records", sql=records.tables()))
-    around = RevisionAccess(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
+    revision_access = RevisionAccess(
+        deployment, backend, pending.scripts, pending.revisions, lambda text: None
+    )
     ours = releases.account.name in records.there
-    for chapter in chapters:
-        narrow, detach = around.preparation(connection, chapter.revision) if ours else ([], [])
+    for description in descriptions:
+        narrow, detach = revision_access.preparation(connection, description.revision) if ours else ([], [])
         sql = [one.manual_sql or f"{one};" for one in (*narrow, *detach)]
         parts.append(
-            StatementGroup("revision", chapter.revision, [*sql, *chapter.sql, *records.of(chapter.revision)])
-        )
-        if chapter.reads_database:
-            foreseen.unknown.append(
-                f"revision {chapter.revision} asks the database, and is shown as if that answered with no row"
+            StatementGroup(
+                "revision", description.revision, [*sql, *description.sql, *records.of(description.revision)]
             )
-        foreseen.unknown += [
-            f"revision {chapter.revision}: {line.removeprefix('-- ')}"
-            for line in chapter.sql
+        )
+        if description.reads_database:
+            prediction.unknown.append(
+                f"revision {description.revision} asks the database, and is shown as if that answered with no row"
+            )
+        prediction.unknown += [
+            f"revision {description.revision}: {line.removeprefix('-- ')}"
+            for line in description.sql
             if line.startswith("--")
         ]
-    foreseen.access = plan = _plan_access(foreseen, deployment, backend, connection, pending, access)
+    prediction.access = plan = _plan_access(prediction, deployment, backend, connection, pending, access)
     if plan is not None:
         if ours and pending.revisions and (now := access(connection, False)) is not None:
             plan.kept = now.kept  # kept until the contract revision among these has run
-        known = {_plain(statement) for statement in parts[0].sql}
-        plan.steps = [step for step in plan.steps if _plain(str(step.statement)) not in known]
-        foreseen.unknown += [text for text in plan.obstacles if text.endswith(MISSING)]
+        known = {comparable_sql(statement) for statement in parts[0].sql}
+        plan.steps = [step for step in plan.steps if comparable_sql(str(step.statement)) not in known]
+        prediction.unknown += [text for text in plan.obstacles if text.endswith(MISSING)]
         if backend.accounts is not None and not backend.features.transactional_ddl:
             parts.append(StatementGroup("records", sql=records.table(apply_journal.table)))
         parts.append(StatementGroup("access", sql=plan.sql()))
     parts.append(StatementGroup("records", sql=_mirrors(deployment, connection)))
-    return foreseen
+    return prediction
 
 
 def _plan_access(
-    foreseen: Prediction,
+    prediction: Prediction,
     deployment: Deployment,
     backend: Backend,
     connection: sa.Connection,
@@ -164,7 +168,7 @@ def _plan_access(
             return access(apart, True)
         except sa.exc.SQLAlchemyError as error:
             why = first_line(error) if isinstance(error, sa.exc.DBAPIError) else str(error)
-            foreseen.unknown.append(
+            prediction.unknown.append(
                 f"the tables to come cannot stand beside those in use for a moment, so their sequences and policies are"
                 f" not planned: {why}"
             )
@@ -238,7 +242,3 @@ def inline_sql(statement: ClauseElement, dialect: sa.Dialect) -> str:
 
 def _mirrors(deployment: Deployment, connection: sa.Connection) -> list[str]:
     return [inline_sql(one, connection.dialect) for one in recording_statements(deployment, connection)]
-
-
-def _plain(sql: str) -> str:
-    return " ".join(sql.replace("IF NOT EXISTS ", "").split()).rstrip("; ")

@@ -1,4 +1,11 @@
-"""Find out from the database whether a statement took effect that was started and whose outcome was not recorded."""
+"""Find out from the database whether a statement took effect that was started and whose outcome was not recorded.
+
+This is the case when the connection was lost, or the job was killed, in the middle of a revision (see
+`ringfence.schema.job` for the whole course). `journal` asks in this order: `repeatable` statements are sent again; for
+others `happened` reads the catalog; where it cannot tell (raw SQL, for example), the operator decides.
+
+`kind` and `writes_rows` classify statements: which of them the journal records, and which may change rows.
+"""
 
 import re
 from enum import Enum

@@ -48,7 +48,7 @@ class Rehearsed:
 
 @contextlib.contextmanager
 def rehearsal(
-    deployment: Deployment, backend: Backend, pending: Pending, chapters: list[RevisionDescription]
+    deployment: Deployment, backend: Backend, pending: Pending, descriptions: list[RevisionDescription]
 ) -> Iterator[Rehearsed]:
     """Run the pending revisions on an empty database, and leave it as it was.
 
@@ -58,7 +58,7 @@ def rehearsal(
         deployment: the deployment.
         backend: a database whose DDL can be rolled back.
         pending: the pending revisions, beginning with the first: existing tables would stay locked meanwhile.
-        chapters: the descriptions of these revisions.
+        descriptions: the descriptions of these revisions.
 
     Yields:
         The statements and the connection; the connection is closed afterwards.
@@ -73,23 +73,23 @@ def rehearsal(
             backend = backend if settings is None else reach(settings, lambda text: None)
         engine = backend.engine(migrating=True)
         stack.callback(engine.dispose)
-        ear = _StatementRecorder(chapters)
-        ear.listen(engine, is_a_file(backend.settings))
+        recorder = _StatementRecorder(descriptions)
+        recorder.listen(engine, is_a_file(backend.settings))
         connection = stack.enter_context(engine.connect())
         if not is_a_file(backend.settings):
             # Every commit goes through the dialect; from here on it does nothing, so that all can be rolled back.
             vars(engine.dialect)["do_commit"] = lambda connection: None
             stack.callback(connection.connection.rollback)
             event.listen(engine, "do_connect", _refuse)
-        around = _RecordingAccess(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
-        around.recorder = ear
+        access = _RecordingAccess(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
+        access.recorder = recorder
         job = AlembicRun(
-            deployment, backend, _Unlocked(), say=lambda text: None, access=around, connection=connection
+            deployment, backend, _Unlocked(), say=lambda text: None, access=access, connection=connection
         )
         with job.current() as config:
             command.upgrade(config, "head")
-        ear.listening = False
-        yield Rehearsed(connection, ear.parts)
+        recorder.listening = False
+        yield Rehearsed(connection, recorder.parts)
 
 
 def _refuse(*args: Any) -> None:
@@ -114,10 +114,13 @@ class _Unlocked:
 class _StatementRecorder:
     """Records the statements of an engine, except for queries and transaction control."""
 
-    def __init__(self, chapters: list[RevisionDescription]) -> None:
+    def __init__(self, descriptions: list[RevisionDescription]) -> None:
         self.parts = [StatementGroup("records")]
         self.listening = True
-        self._queries = {chapter.revision: {_plain(sql) for sql in chapter.sql} for chapter in chapters}
+        self._queries = {
+            description.revision: {comparable_sql(sql) for sql in description.sql}
+            for description in descriptions
+        }
 
     def begin(self, revision: str) -> None:
         """Assign the following statements to a revision."""
@@ -151,7 +154,7 @@ class _StatementRecorder:
         part = self.parts[-1]
         asked = recovery.kind(text, None) is recovery.Kind.QUERY
         # A SELECT of the revision itself is kept, because it may change something: SELECT setval(…).
-        if not asked or _plain(text) in self._queries.get(part.revision or "", ()):
+        if not asked or comparable_sql(text) in self._queries.get(part.revision or "", ()):
             part.sql.append(text if text.endswith(";") else f"{text};")
 
 
@@ -166,5 +169,10 @@ class _RecordingAccess(RevisionAccess):
         super().before(connection, revision)
 
 
-def _plain(sql: str) -> str:
-    return " ".join(sql.split()).rstrip("; ")
+def comparable_sql(sql: str) -> str:
+    """Return a statement as it is compared with another: without IF NOT EXISTS, the semicolon and repeated blanks.
+
+    Args:
+        sql: one statement.
+    """
+    return " ".join(sql.replace("IF NOT EXISTS ", "").split()).rstrip("; ")

@@ -72,17 +72,17 @@ class LockRetries:
 
     def _wait(self, revision: str, error: sa.exc.DBAPIError, statement: str) -> None:
         self._tried[revision] += 1
-        tried, patience = self._tried[revision], self.lock_settings
-        if tried >= patience.tries:
+        tried, settings = self._tried[revision], self.lock_settings
+        if tried >= settings.tries:
             way = "".join(f"\n  blocking: {one}" for one in self._blocking_sessions())
             raise JobFailed(
-                f"revision {revision} did not get a lock in {tried} tries of {patience.timeout:g} s:"
+                f"revision {revision} did not get a lock in {tried} tries of {settings.timeout:g} s:"
                 f" {first_line(error)}\n  in: {statement}{way}\n  run the job again when less is going on, or say"
                 " `lock_timeout` and `lock_tries` in the revision"
             ) from error
         seconds = pause(tried)
         self._say(
-            f"revision {revision} did not get a lock within {patience.timeout:g} s (try {tried} of {patience.tries});"
+            f"revision {revision} did not get a lock within {settings.timeout:g} s (try {tried} of {settings.tries});"
             f" trying again in {seconds:.1f} s"
         )
         time.sleep(seconds)
@@ -101,7 +101,7 @@ class Steps:
         job: the run.
         recorder: records the applied revisions.
         journal: records the statements of each revision.
-        patient: retries after lock timeouts; it is told which revision runs.
+        retries: retries after lock timeouts; it is told which revision runs.
         original: the function of the command.
     """
 
@@ -110,13 +110,13 @@ class Steps:
         job: "AlembicRun",
         recorder: Recorder,
         journal: Journal,
-        patient: LockRetries,
+        retries: LockRetries,
         original: Callable[[Any, Any], Iterable[Any]],
     ) -> None:
         self._job = job
         self._recorder = recorder
         self._journal = journal
-        self._retries = patient
+        self._retries = retries
         self._original = original
 
     def __call__(self, heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Any]:
@@ -150,13 +150,13 @@ class Steps:
             self._retries.lock_settings = lock_settings_of(script.module, script.path)
             self._job.backend.locks.set_timeout(connection, self._retries.lock_settings.timeout)
             before = self._recorder.before(connection, script.revision, direction)
-            around = self._job.access if direction == "up" else None
-            if around is not None:
-                around.before(connection, script.revision)
+            access = self._job.access if direction == "up" else None
+            if access is not None:
+                access.before(connection, script.revision)
             with self._journal.revision(migration, script.revision, direction, script.path, lambda: before):
                 run(**arguments)
-            if around is not None:
-                around.after(migration.connection or connection, script.revision)
+            if access is not None:
+                access.after(migration.connection or connection, script.revision)
 
         step.migration_fn = surrounded
 

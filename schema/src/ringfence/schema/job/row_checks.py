@@ -21,7 +21,7 @@ _MOST = 1000
 """The number of rows up to which they are counted."""
 _SHOWN = 5
 """The number of rows that the query in a message returns."""
-_PATIENCE = 5.0
+_QUERY_TIMEOUT = 5.0
 """The time limit of each query, in seconds."""
 TOTAL_SECONDS = 60.0
 """The time limit of all queries together, in seconds."""
@@ -80,36 +80,36 @@ def failing_rows(backend: Server, pending: Pending) -> list[FailingRows]:
     end = time.monotonic() + TOTAL_SECONDS
     found = []
     with engine.connect() as connection:
-        seen = TableChanges(sa.inspect(connection), connection.dialect, backend.identity.engine)
+        changes = TableChanges(sa.inspect(connection), connection.dialect, backend.identity.engine)
         for revision in pending.revisions:
-            recording = pending.scripts.recording(revision, seen.dialect.name)
+            recording = pending.scripts.recording(revision, changes.dialect.name)
             for done in recording.whole:
-                for look in row_checks(seen, done.operation):
-                    one = _ask(engine, seen, revision, look, end)
+                for check in row_checks(changes, done.operation):
+                    one = _ask(engine, changes, revision, check, end)
                     found += [one] if one is not None else []
-                apply(seen, done.operation)
+                apply(changes, done.operation)
             if recording.error is not None:  # the operations after the error are unknown
                 break
     return found
 
 
 def _ask(
-    engine: sa.Engine, seen: TableChanges, revision: str, look: RowCheck, end: float
+    engine: sa.Engine, changes: TableChanges, revision: str, check: RowCheck, end: float
 ) -> FailingRows | None:
-    some = look.rows.limit(_MOST + 1).subquery()
-    query = inline_sql(look.rows.limit(_SHOWN), seen.dialect)
-    unknown = FailingRows(revision, look.does, None, look.counts, False, "", look.resolution, query, False)
+    some = check.rows.limit(_MOST + 1).subquery()
+    query = inline_sql(check.rows.limit(_SHOWN), changes.dialect)
+    unknown = FailingRows(revision, check.does, None, check.counts, False, "", check.resolution, query, False)
     left = end - time.monotonic()
     if left <= 0:
         return replace(unknown, holds=f"the queries before it took {TOTAL_SECONDS:.0f} s")
     try:
-        with bounded(engine, min(_PATIENCE, left)) as connection:
+        with bounded(engine, min(_QUERY_TIMEOUT, left)) as connection:
             count = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
     except sa.exc.DBAPIError as error:
-        if look.tentative and isinstance(error, sa.exc.ProgrammingError):
+        if check.tentative and isinstance(error, sa.exc.ProgrammingError):
             return None
         return replace(unknown, holds=first_line(error))
     if not count:
         return None
-    sure = look.certain and not seen.written
-    return replace(unknown, rows=min(count, _MOST), more=count > _MOST, holds=look.holds, certain=sure)
+    certain = check.certain and not changes.written
+    return replace(unknown, rows=min(count, _MOST), more=count > _MOST, holds=check.holds, certain=certain)
