@@ -55,9 +55,9 @@ def test_the_whole_job_is_shown_first_and_nothing_is_changed(db, tmp_path):
     assert error["kind"] == "UnsafeRevisions"
     assert "c3 retires customer.secret, which is used, by till" in error["plan"]["stops"][0]
     assert any("till" in finding["message"] for finding in error["findings"])
-    assert revision["says"] == "Notes, and no secrets."
+    assert revision["message"] == "Notes, and no secrets."
     assert revision["retires"] == ["customer.secret"]
-    assert "add the column customer.nick (String(length=20))" in revision["story"]
+    assert "add the column customer.nick (String(length=20))" in revision["operations"]
     assert any("UPDATE customer SET nick = email" in statement for statement in revision["sql"])
     for service in ("till", "report", "door"):
         assert shop.password(service) not in done.stdout

@@ -71,7 +71,7 @@ def planned(shop, *words):
 
 
 def rows(plan):
-    return {one["does"]: (one["rows"], one["sure"]) for one in plan["rows"]}
+    return {one["does"]: (one["rows"], one["certain"]) for one in plan["rows"]}
 
 
 def test_rows_that_stop_a_contract_are_counted_and_shown(shop):
