@@ -99,8 +99,12 @@ def test_a_record_as_a_value_stands_for_its_key(filled: Any) -> None:
         lambda: dal(pet.mother == unkeyed).select(),
     )
     refused(DataError, r"row\.as_dict\(\)", lambda: dal.specimen.insert(document=rex))
-    refused(ArgumentError, "a Rows is no value", lambda: dal(pet.mother == dal(pet).select()).select())
-    refused(ArgumentError, "a Set is no value", lambda: dal(pet.mother == dal(pet)).select())
+    refused(
+        ArgumentError,
+        "a Rows cannot be used as a value",
+        lambda: dal(pet.mother == dal(pet).select()).select(),
+    )
+    refused(ArgumentError, "a Set cannot be used as a value", lambda: dal(pet.mother == dal(pet)).select())
     refused(ArgumentError, "no value", lambda: dal.tally.insert(name=dal(pet)._select(pet.name)))
 
 

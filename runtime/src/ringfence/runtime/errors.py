@@ -166,17 +166,17 @@ class CheckViolation(IntegrityError):
     """A CHECK constraint, or the scope of the account, refused the row."""
 
 
-def scope_violation(place: str, table: str | None, bound: Iterable[str]) -> CheckViolation:
+def scope_violation(suffix: str, table: str | None, bound: Iterable[str]) -> CheckViolation:
     """Make the error for a write of a row outside the account's scope.
 
     Args:
-        place: the table for the message, as ` on table`; empty if unknown.
+        suffix: the table for the message, as ` on table`; empty if unknown.
         table: the table's name; None if unknown.
         bound: the scopes that a session of this service can bind, one of which may not have been bound.
     """
     names = ", ".join(f'"{name}": …' for name in sorted(bound))
-    way = f"; a session binds it with session(scope={{{names}}})" if names else ""
-    return CheckViolation(f"the row would leave the scope of the account{place}{way}", None, table)
+    hint = f"; a session binds it with session(scope={{{names}}})" if names else ""
+    return CheckViolation(f"the row would leave the scope of the account{suffix}{hint}", None, table)
 
 
 @dataclass(eq=False)

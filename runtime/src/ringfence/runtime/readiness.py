@@ -289,7 +289,7 @@ def _probes(db: Openable, table: Table, verb: str) -> list[str]:
     return db.backend.probes(verb, db.backend.relation(table, verb), columns)
 
 
-def _fenced(db: Openable, dal: RingfenceDAL, report: Report) -> None:
+def _schema_protected(db: Openable, dal: RingfenceDAL, report: Report) -> None:
     why = db.backend.can_alter(db.current().connection)
     if why is not None:
         raise NotReady(
@@ -313,7 +313,7 @@ _STAGES: tuple[tuple[str, Callable[[Openable, RingfenceDAL, Report], None]], ...
     ("synced", _synced),
     ("migrated", _migrated),
     ("granted", _granted),
-    ("fenced", _fenced),
+    ("protected", _schema_protected),
     ("budgeted", _budget),
 )
 

@@ -117,7 +117,7 @@ class RingfenceDAL(TablesInFiles, Refusals, DAL):  # type: ignore[misc]  # pydal
     def single_transaction(self) -> None:
         """Raise NotSupportedError: PyDAL's version swallows errors."""
         raise NotSupportedError(
-            "put the work inside `with db.session():`, which is one transaction and tells its errors"
+            "put the work inside `with db.session():`, which is one transaction and raises its errors"
         )
 
     def executesql(
@@ -305,8 +305,8 @@ def _field(
     backend: Backend,
     keys: Mapping[Any, Any],
 ) -> Any:
-    place = f"{table.key}.{column.name}"
-    codec = codec_for(backend.codecs, column.type, column.params, place)
+    where = f"{table.key}.{column.name}"
+    codec = codec_for(backend.codecs, column.type, column.params, where)
     name = pydal_name(column)
     if (target := _target(table, column, keys)) is not None:
         name = f"reference {target}"
@@ -332,8 +332,8 @@ def _field(
         writable=column.insertable or column.updatable,
         options=list(column.params["values"]) if column.type == "enum" else None,
         requires=None,
-        default=_first_value(dal, column, backend, place),
-        update=_default(column.on_update, column, place) if column.updatable else None,
+        default=_first_value(dal, column, backend, where),
+        update=_default(column.on_update, column, where) if column.updatable else None,
         rname=None if column.field == column.name else backend.quote_name(column.name),
     )
     field.filter_in = None  # PyDAL's filter truncates microseconds and time zones
@@ -369,16 +369,16 @@ def _reference(dal: RingfenceDAL, codec: Codec, target: str) -> Codec:
     return Codec(codec.check, codec.check_compared, codec.literal, decode, read)
 
 
-def _first_value(dal: RingfenceDAL, column: Column, backend: Backend, place: str) -> Any:
+def _first_value(dal: RingfenceDAL, column: Column, backend: Backend, where: str) -> Any:
     """Return PyDAL's default for a new row's column."""
     if not column.insertable:
         return None
     if column.default is not None and column.default.kind == "sequence":
         return draw(dal, backend, column.default)
-    return _default(column.default, column, place)
+    return _default(column.default, column, where)
 
 
-def _default(default: Default | None, column: Column, place: str) -> Any:
+def _default(default: Default | None, column: Column, where: str) -> Any:
     """Return PyDAL's default: a value, or a function that makes one for each row."""
     if default is None or default.kind in ("server", "computed"):
         return None
@@ -386,11 +386,11 @@ def _default(default: Default | None, column: Column, place: str) -> Any:
         value = default.value
         return value if not isinstance(value, dict | list) else _copier(value)
     if default.kind == "service":
-        return _wanting(f"{place}: give a value, or None: {default.value}")
+        return _wanting(f"{where}: give a value, or None: {default.value}")
     generator = GENERATORS.get(default.value)
     if generator is None:
         raise BadMirror(
-            f"{place}: this runtime knows no generator {default.value!r}; upgrade ringfence-runtime"
+            f"{where}: this runtime knows no generator {default.value!r}; upgrade ringfence-runtime"
         )
     precision = column.params.get("precision")
     return generator if precision is None or column.type not in TIMES else _cut(generator, precision)

@@ -223,10 +223,12 @@ class _Updates:
         if any(value is None for value in key):
             raise ArgumentError(f"{self._where}: the key of row {number} is None, which finds no record")
         literals = {name: self._store(number, self._table[name], item[name]) for name in self._key}
-        told = tuple(literals.values())
-        if told in self._keys:
-            raise ArgumentError(f"{self._where}: rows {self._keys[told]} and {number} have the same key")
-        self._keys[told] = number
+        literal_key = tuple(literals.values())
+        if literal_key in self._keys:
+            raise ArgumentError(
+                f"{self._where}: rows {self._keys[literal_key]} and {number} have the same key"
+            )
+        self._keys[literal_key] = number
         changes = {name: value for name, value in item.items() if name not in self._key}
         pairs = self._table._fields_and_values_for_update(changes).op_values()
         if not self._rows:
@@ -269,7 +271,7 @@ class _Updates:
             return field.belongs([key[0] for key, _ in self._changes])
         queries = [self._one(key) for key, _ in self._changes]
         while len(queries) > 1:  # a balanced tree: a chain would exceed the recursion limit
-            halves = [queries[place : place + 2] for place in range(0, len(queries), 2)]
+            halves = [queries[at : at + 2] for at in range(0, len(queries), 2)]
             queries = [half[0] | half[1] if len(half) == 2 else half[0] for half in halves]
         return queries[0]
 

@@ -51,12 +51,14 @@ def operand(value: Any, kind: Any = None) -> Any:
         return str(value)  # the hash that a CRYPT() validator makes
     if isinstance(value, PydalRow):
         if str(kind) in ("json", "jsonb"):
-            raise DataError("a Row is no JSON value: give row.as_dict()")
+            raise DataError("a Row cannot be stored as JSON: give row.as_dict()")
         return _key_of(value)
     if isinstance(value, str) and str(kind) == "boolean":
         return _TRUTHS.get(value, value)
     if isinstance(value, _NO_VALUES):
-        raise ArgumentError(f"a {_name(value)} is no value: {_WAYS.get(_name(value), _FIRST)}")
+        raise ArgumentError(
+            f"a {_name(value)} cannot be used as a value: {_HINTS.get(_name(value), _SELECT_FIRST)}"
+        )
     return value
 
 
@@ -117,9 +119,9 @@ _TRUTHS = {
     "0": False,
 }
 _NO_VALUES = (BasicRows, LazySet, Select, SelectText, Set, PydalTable)
-_FIRST = "select one row, and give it or one of its columns"
+_SELECT_FIRST = "select one row, and give it or one of its columns"
 _NESTED = "compare with a nested select by field.belongs(nested), or select first and give what was found"
-_WAYS = {"nested select": _NESTED, "table": "name one of its fields"}
+_HINTS = {"nested select": _NESTED, "table": "name one of its fields"}
 
 
 def _name(value: Any) -> str:
@@ -138,7 +140,7 @@ def _key_of(row: PydalRow) -> Any:
             return operand(parts["id"])
         if any(isinstance(part, PydalRow) for part in parts.values()):
             raise DataError(
-                f"a row of a join is no value: name the part that is meant, of {', '.join(parts)}"
+                f"a row of a join cannot be used as a value: name the part that is meant, of {', '.join(parts)}"
             )
         raise DataError("a row stands for its key, which was not selected: name the column that is meant")
     names = table._key_names()

@@ -407,8 +407,8 @@ class Table(Forms):
         barred = self._denied_fields.get(verb)
         if barred and (refused := [name for name in names if name in barred]):
             login = self._db._mirror.login
-            told = f"{login} is not allowed to {verb} on {self._tablename}.{refused[0]}"
-            raise AccessDenied(told, login, verb, mirror.name)
+            message = f"{login} is not allowed to {verb} on {self._tablename}.{refused[0]}"
+            raise AccessDenied(message, login, verb, mirror.name)
 
 
 class _Qualified(Table):

@@ -140,7 +140,7 @@ def _clause(table: Any, key: Iterable[str], inserted: Pairs, updated: Pairs) -> 
     clause: str | None = adapter.backend.upsert(
         [_column(table[name]) for name in key],
         [f"{_column(field)}={adapter.store(value, field)}" for field, value in updated],
-        alone=_alone(table, tuple(key), inserted),
+        only_conflict=_is_only_conflict(table, tuple(key), inserted),
         readable=reads_key(table, key),
         updatable=not any(field.name in barred for field, _ in inserted)
         and not any(field.name in unread for field, _ in updated),
@@ -152,7 +152,7 @@ def _column(field: Any) -> str:
     return str(field._rname)
 
 
-def _alone(table: Any, key: tuple[str, ...], inserted: Pairs) -> bool:
+def _is_only_conflict(table: Any, key: tuple[str, ...], inserted: Pairs) -> bool:
     """Return whether the row cannot conflict with another unique key than the one that decides."""
     if any(each.kind == "partial_unique" for each in table._mirror.constraints.values()):
         return False
@@ -348,7 +348,7 @@ def deciding_key(table: Any, named: str | Iterable[str] | None, values: Mapping[
     complete = [key for key in keys if all(values.get(name) is not None for name in key)]
     if not complete:
         raise ArgumentError(
-            f"{where}: the values give no unique key in full, so nothing tells which record is meant; the unique keys "
+            f"{where}: the values give no unique key in full, so the record is not determined; the unique keys "
             f"of the table that this service knows are: {listed}"
         )
     if len(complete) > 1:
@@ -438,7 +438,7 @@ def upsert_probes(table: Any, key: Sequence[str], values: Mapping[str, Any]) -> 
     clause = adapter.backend.upsert(
         [table[name]._rname for name in key],
         [f"{changed._rname}={literal}"],
-        alone=True,
+        only_conflict=True,
         readable=True,
         updatable=True,
     )

@@ -212,14 +212,14 @@ class Backend(Protocol):
         ...
 
     def upsert(
-        self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
+        self, key: Sequence[str], sets: Sequence[str], *, only_conflict: bool, readable: bool, updatable: bool
     ) -> str | None:
         """Return the clause that makes an INSERT of one row an upsert; None where the engine has no equivalent.
 
         Args:
             key: the quoted columns of the unique key that decides.
             sets: `column=value` assignments for an existing row; empty to leave it unchanged.
-            alone: whether the new row cannot conflict with any other unique key.
+            only_conflict: whether the new row cannot conflict with any other unique key.
             readable: whether the account may read the columns of the key.
             updatable: whether the account may update every inserted column and read every updated one.
         """

@@ -266,12 +266,12 @@ def literal(value: Any, kind: str, params: Mapping[str, Any], *path: str | int) 
     """
     if kind == "json":
         return
-    fit = _CHECKS_BY_TYPE.get(kind)
+    check = _CHECKS_BY_TYPE.get(kind)
     try:
         if kind == "enum" and "values" in params and value not in params["values"]:
             raise DataError("it is none of the labels")
-        if fit is not None:
-            fit(params)(value)
+        if check is not None:
+            check(params)(value)
         elif not isinstance(value, str | int | float | list):
             raise DataError(f"it is {describe(value)}")
     except DataError as error:

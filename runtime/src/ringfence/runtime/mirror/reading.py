@@ -94,8 +94,8 @@ def read(value: Any, source: str) -> dict[str, Any]:
     try:
         return _mirror(value)
     except InvalidMirror as error:
-        place, why = _path(error.path), str(error)
-    raise BadMirror(f"{source}: {place}: {why}; make it again with `ringfence mirror`")
+        path, why = _path(error.path), str(error)
+    raise BadMirror(f"{source}: {path}: {why}; make it again with `ringfence mirror`")
 
 
 def _path(parts: list[str | int]) -> str:

@@ -188,4 +188,4 @@ def _take(url: Url, means: str, value: str) -> str | None:
     else:
         known = means in url.options
         url.options[means] = _MODES.get(value.upper(), value) if means == "sslmode" else value
-    return "and says that elsewhere too: say it in one place" if known else None
+    return "and sets that elsewhere too: set it once" if known else None

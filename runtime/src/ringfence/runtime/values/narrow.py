@@ -10,18 +10,18 @@ from ringfence.runtime.values import values
 from ringfence.runtime.values.values import Check
 
 
-def check_fraction(fit: Check, precision: int) -> Check:
+def check_fraction(check: Check, precision: int) -> Check:
     """Return a check for times with limited fractional seconds; the engine would truncate or round further digits.
 
     Args:
-        fit: the type's check.
+        check: the type's check.
         precision: the number of fractional digits, 0 to 6.
     """
     step = 10 ** (6 - precision)
     kept = f"{precision} digits of a second" if precision else "whole seconds"
 
     def checked(value: Any) -> Any:
-        moment = fit(value)
+        moment = check(value)
         if moment.microsecond % step:
             raise DataError(
                 f"the column keeps {kept}: cut the rest off first, as value.replace(microsecond=0)"
@@ -34,16 +34,16 @@ def check_fraction(fit: Check, precision: int) -> Check:
 _SINGLE = struct.Struct("f")
 
 
-def check_digits(fit: Check, digits: int) -> Check:
+def check_digits(check: Check, digits: int) -> Check:
     """Return a check for floats that single precision stores without a change of their decimal digits.
 
     Args:
-        fit: the type's check.
+        check: the type's check.
         digits: the number of significant digits.
     """
 
     def checked(value: Any) -> float:
-        number: float = fit(value)
+        number: float = check(value)
         if math.isfinite(number):
             try:
                 (kept,) = _SINGLE.unpack(_SINGLE.pack(number))
@@ -61,15 +61,15 @@ def check_digits(fit: Check, digits: int) -> Check:
     return checked
 
 
-def exact_in_a_float(fit: Check) -> Check:
+def exact_in_a_float(check: Check) -> Check:
     """Return a check for decimals of at most 15 digits, which a REAL column returns unchanged.
 
     Args:
-        fit: the type's check.
+        check: the type's check.
     """
 
     def checked(value: Any) -> decimal.Decimal:
-        number: decimal.Decimal = fit(value)
+        number: decimal.Decimal = check(value)
         if len(number.normalize(_EXACTLY).as_tuple().digits) > _FLOAT_DIGITS:
             raise DataError(
                 f"the number has more than the {_FLOAT_DIGITS} digits that are kept: round it first"
@@ -87,7 +87,7 @@ def exact_length(length: int) -> Check:
     """Return a check for text of exactly this many characters: the server would pad shorter text with blanks."""
     bounded = values.bounded_text(length)
 
-    def fit(value: Any) -> str:
+    def check(value: Any) -> str:
         given: str = bounded(value)
         if len(given) != length:
             missing = length - len(given)
@@ -96,7 +96,7 @@ def exact_length(length: int) -> Check:
             )
         return given
 
-    return fit
+    return check
 
 
 def without_end_blanks(length: int | None) -> Check:
@@ -107,7 +107,7 @@ def without_end_blanks(length: int | None) -> Check:
     """
     bounded = values.bounded_text(length)
 
-    def fit(value: Any) -> str:
+    def check(value: Any) -> str:
         given: str = bounded(value)
         if given.endswith(" "):
             raise DataError(
@@ -115,4 +115,4 @@ def without_end_blanks(length: int | None) -> Check:
             )
         return given
 
-    return fit
+    return check

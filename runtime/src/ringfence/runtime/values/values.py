@@ -357,7 +357,7 @@ def choice(params: Mapping[str, Any]) -> Check:
         labels.setdefault(name, label)  # if a member has several labels, the first is written
     stored = {label: labels[name] for label, name in names.items()}
 
-    def fit(value: Any) -> str:
+    def check(value: Any) -> str:
         label = labels.get(value.name) if isinstance(value, enum.Enum) else None
         if label is None and isinstance(value, str):
             label = stored.get(str.__str__(value))
@@ -365,7 +365,7 @@ def choice(params: Mapping[str, Any]) -> Check:
             raise DataError(f"the value is none of {', '.join(sorted(values))}")
         return label
 
-    return fit
+    return check
 
 
 def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: int = UNLIMITED) -> Check:
@@ -381,13 +381,13 @@ def bounded_integer(bits: int, params: Mapping[str, Any] = NO_PARAMS, *, holds: 
     if params.get("unsigned"):
         least, most = 0, min((1 << bits) - 1, holds)
 
-    def fit(value: Any) -> int:
+    def check(value: Any) -> int:
         number = integer(value)
         if not least <= number <= most:
             raise DataError(f"the number is not between {least} and {most}")
         return number
 
-    return fit
+    return check
 
 
 def bounded_decimal(precision: int | None, scale: int | None) -> Check:
@@ -398,7 +398,7 @@ def bounded_decimal(precision: int | None, scale: int | None) -> Check:
         scale: the number of decimal places; None means 0.
     """
 
-    def fit(value: Any) -> decimal.Decimal:
+    def check(value: Any) -> decimal.Decimal:
         number = exact(value)
         if precision is None:
             return number
@@ -410,7 +410,7 @@ def bounded_decimal(precision: int | None, scale: int | None) -> Check:
             raise DataError(f"the number has more than {precision - places} digits before the point")
         return number
 
-    return fit
+    return check
 
 
 def bounded_text(length: int | None, *, octets_count: bool = False) -> Check:
@@ -421,25 +421,25 @@ def bounded_text(length: int | None, *, octets_count: bool = False) -> Check:
         octets_count: whether the length counts UTF-8 bytes instead of characters.
     """
 
-    def fit(value: Any) -> str:
+    def check(value: Any) -> str:
         given = text(value)
         if length is not None and (len(given.encode()) if octets_count else len(given)) > length:
             unit = "bytes" if octets_count else "characters"
             raise DataError(f"the text is longer than {length} {unit}")
         return given
 
-    return fit
+    return check
 
 
-def not_negative(fit: Check) -> Check:
+def not_negative(inner: Check) -> Check:
     """Return a check that also refuses negative numbers.
 
     Args:
-        fit: the type's check.
+        inner: the type's check.
     """
 
     def check(value: Any) -> Any:
-        number = fit(value)
+        number = inner(value)
         if number < 0:
             raise DataError("the number is below 0, and the column has no sign")
         return number
@@ -455,7 +455,7 @@ def bounded_octets(length: int | None, *, fixed: bool = False) -> Check:
         fixed: whether the length must be exact, as the engine would pad shorter values.
     """
 
-    def fit(value: Any) -> bytes:
+    def check(value: Any) -> bytes:
         given = octets(value)
         if fixed and len(given) != length:
             raise DataError(f"exactly {length} bytes are needed, and the value has {len(given)}")
@@ -463,7 +463,7 @@ def bounded_octets(length: int | None, *, fixed: bool = False) -> Check:
             raise DataError(f"the value is longer than {length} bytes")
         return given
 
-    return fit
+    return check
 
 
 def _iso(value: Any, parse: Callable[[str], Any], what: str) -> Any:

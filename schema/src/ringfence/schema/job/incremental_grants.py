@@ -26,7 +26,7 @@ class PendingGrants:
     """The deployment, reduced to existing managed accounts and to the tables that the revision creates or extends."""
     models: Mapping[Table, frozenset[str]]
     """Those tables, each with the columns of its model."""
-    scopes_incomplete: frozenset[Table]
+    outdated_policies: frozenset[Table]
     """The tables with row scopes whose policies are missing or outdated."""
     held: frozenset[Privilege]
     """The privileges held before the revision that it leaves in force."""
@@ -52,7 +52,7 @@ class PendingGrants:
 
     def _made(self, connection: sa.Connection, policies_attached: bool) -> set[Privilege]:
         """Return the wanted privileges on tables that the revision created or extended."""
-        asked = self.models if policies_attached else self.models.keys() - self.scopes_incomplete
+        asked = self.models if policies_attached else self.models.keys() - self.outdated_policies
         there = {
             table: columns
             for table, columns in self.queries.columns(connection, asked).items()

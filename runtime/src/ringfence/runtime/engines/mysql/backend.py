@@ -180,10 +180,10 @@ class MySQL:
         return self._flavour.returns_keys and readable
 
     def upsert(
-        self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
+        self, key: Sequence[str], sets: Sequence[str], *, only_conflict: bool, readable: bool, updatable: bool
     ) -> str | None:
         """Return ON DUPLICATE KEY UPDATE, which names no key and updates the row that conflicts on any of them."""
-        if not sets or not alone or not (updatable or self._flavour.upserts_in_part):
+        if not sets or not only_conflict or not (updatable or self._flavour.upserts_in_part):
             return None
         return f"ON DUPLICATE KEY UPDATE {', '.join(sets)}"
 

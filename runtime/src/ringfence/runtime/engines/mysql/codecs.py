@@ -167,12 +167,14 @@ _YEAR = Codec(_year, values.integer, codecs.number, None, codecs.whole)
 
 
 def _bits(params: Mapping[str, Any]) -> Codec:
-    fit = values.bounded_integer(params.get("length", 1), {"unsigned": True})
-    return Codec(fit, values.integer, codecs.number, _from_bits, _from_bits)
+    check = values.bounded_integer(params.get("length", 1), {"unsigned": True})
+    return Codec(check, values.integer, codecs.number, _from_bits, _from_bits)
 
 
 def _from_bits(value: Any) -> int:
-    if isinstance(value, bytes):  # see mysql/results.py: digits or bits, which the server does not tell apart
+    if isinstance(
+        value, bytes
+    ):  # see `pymysql_compat.bits`: digits or bits, which the server does not tell apart
         raise TypeError("a number is needed")
     return int(value)
 
@@ -180,7 +182,7 @@ def _from_bits(value: Any) -> int:
 def _set(params: Mapping[str, Any]) -> Codec:
     labels = tuple(params.get("values", ()))
 
-    def fit(value: Any) -> str:
+    def check(value: Any) -> str:
         given = value.split(",") if isinstance(value, str) and value else value or ()
         if not isinstance(given, list | tuple | set | frozenset):
             raise DataError(f"a set of labels is needed, not a {type(value).__name__}")
@@ -192,7 +194,7 @@ def _set(params: Mapping[str, Any]) -> Codec:
     def decode(value: Any) -> set[str]:
         return set(value.split(",")) if value else set()
 
-    return Codec(fit, fit, lambda value, quote: quote.text(value), decode, decode)
+    return Codec(check, check, lambda value, quote: quote.text(value), decode, decode)
 
 
 class Quoting:

@@ -192,13 +192,13 @@ def translate(
         return errors.ArgumentError(
             f"the driver refused the statement{context.suffix}: its parameters do not fit it"
         )
-    told = _translated(error, context, settings, mirror)
+    translated = _translated(error, context, settings, mirror)
     if code in _UNIQUE:
         found = re.search(r"for key '[^']*'$", str(error.args[-1]))
         error.args = (code, f"Duplicate entry {found[0] if found else ''}".rstrip())
     elif code and not (code in _OF_THE_CLIENT or code in _NAMING or too_large(error)):
         error.args = (code, "the server's message is left out: it may hold values")
-    return told
+    return translated
 
 
 def _translated(
@@ -214,8 +214,8 @@ def _translated(
             f"the view {found[1] if found else ''} cannot be used: what it reads is gone, or its definer (or the"
             f" account, where it runs as the invoker) lacks rights on that{where} ({code})"
         )
-    if code == _RAISED and (told := _raised(str(error.args[-1]), context)) is not None:
-        return told
+    if code == _RAISED and (raised := _raised(str(error.args[-1]), context)) is not None:
+        return raised
     if code == IN_COMMIT or too_large(error):
         return _undone(error, where)
     if code in _UNIQUE | _REFERENCE | _CHECK | _NOT_NULL:
@@ -283,18 +283,18 @@ def _denied(
     code: int, said: str, context: StatementContext, settings: Settings, mirror: Mirror
 ) -> errors.AccessDenied:
     """Return the denial as the server words it: a statement may touch several tables and need several privileges."""
-    verb, table, place = context.verb, context.table, context.suffix
+    verb, table, suffix = context.verb, context.table, context.suffix
     if found := _COMMAND.match(said):
         if found["verb"] != "ANY":
             verb = found["verb"].lower()
         table = _program_name(found["table"], settings, mirror)
         column = f".{found['column']}" if found["column"] else ""
-        place = f" on {table}{column}"
+        suffix = f" on {table}{column}"
     elif found := _THING.search(said):
-        place = f" on {found[1]}"
+        suffix = f" on {found[1]}"
     to = f" to {verb}" if verb else ""
     return errors.AccessDenied(
-        f"{settings.user} is not allowed{to}{place} ({code})", settings.user, verb, table
+        f"{settings.user} is not allowed{to}{suffix} ({code})", settings.user, verb, table
     )
 
 

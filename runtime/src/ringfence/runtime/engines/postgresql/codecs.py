@@ -72,8 +72,8 @@ def _floating(params: Mapping[str, Any]) -> Codec:
         # An untyped literal takes the column's type: 0.1 as REAL differs from 0.1.
         return f"'{value}'" if params.get("digits") else codecs.number(value, quote)
 
-    fit = values.not_negative(values.floating) if params.get("unsigned") else values.floating
-    return Codec(fit, codecs.compared_floating(values.floating), literal, float, float)
+    check = values.not_negative(values.floating) if params.get("unsigned") else values.floating
+    return Codec(check, codecs.compared_floating(values.floating), literal, float, float)
 
 
 def _string(params: Mapping[str, Any]) -> Codec:
@@ -81,11 +81,11 @@ def _string(params: Mapping[str, Any]) -> Codec:
     return replace(codec, check=narrow.exact_length(params["length"])) if params.get("fixed") else codec
 
 
-def _typed(cast: str, fit: Any, show: Any, decode: Any = None, as_is: str | None = None) -> Make:
+def _typed(cast: str, check: Any, show: Any, decode: Any = None, as_is: str | None = None) -> Make:
     def literal(value: Any, quote: Quote) -> str:
         return f"{quote.text(show(value))}::{cast}"
 
-    codec = Codec(fit, fit, literal, decode, decode, as_is)
+    codec = Codec(check, check, literal, decode, decode, as_is)
     return lambda params: codec
 
 
@@ -144,7 +144,7 @@ def _array(params: Mapping[str, Any]) -> Codec:
     if name == "json":
         cast = "jsonb" if details.get("binary") else "json"
 
-    def fit(value: Any) -> list[Any]:
+    def check(value: Any) -> list[Any]:
         if not isinstance(value, list | tuple):
             raise errors.DataError(f"a list is needed, not a {type(value).__name__}")
         return [None if each is None else inner.check(each) for each in value]
@@ -162,7 +162,7 @@ def _array(params: Mapping[str, Any]) -> Codec:
             [None if each is None else decode_item(each) for each in listed] if decode_item else list(listed)
         )
 
-    return Codec(fit, fit, literal, decode, decode)
+    return Codec(check, check, literal, decode, decode)
 
 
 def _element(value: str | None) -> str:

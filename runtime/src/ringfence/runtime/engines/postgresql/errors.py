@@ -155,13 +155,13 @@ def translate(
         settings: the service's settings.
         mirror: the service's mirror.
     """
-    told = _translated(error, context, settings, mirror)
+    translated = _translated(error, context, settings, mirror)
     state = getattr(error, "pgcode", None) or ""
     if state:
         said = error.diag.message_primary if _says_no_value(state) else None  # type: ignore[attr-defined]  # psycopg2's
         words = said or _condition(state)
         error.args = (f"{words} ({state})",)
-    return told
+    return translated
 
 
 def _says_no_value(state: str) -> bool:

@@ -163,11 +163,11 @@ class SQLite:
         return True
 
     def upsert(
-        self, key: Sequence[str], sets: Sequence[str], *, alone: bool, readable: bool, updatable: bool
+        self, key: Sequence[str], sets: Sequence[str], *, only_conflict: bool, readable: bool, updatable: bool
     ) -> str | None:
         """Return ON CONFLICT; naming the key requires the right to read it, as on PostgreSQL."""
         if not readable:
-            return "ON CONFLICT DO NOTHING" if alone and not sets else None
+            return "ON CONFLICT DO NOTHING" if only_conflict and not sets else None
         return f"ON CONFLICT ({', '.join(key)}) DO " + (
             f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
         )

@@ -73,9 +73,9 @@ def _as_time(value: str) -> dt.time:
 
 
 def _text_codec_of(
-    fit: Callable[[Any], Any], show: Callable[[Any], str], read: Callable[[Any], Any]
+    check: Callable[[Any], Any], show: Callable[[Any], str], read: Callable[[Any], Any]
 ) -> Codec:
-    return Codec(fit, fit, lambda value, quote: quote.text(show(value)), read, read)
+    return Codec(check, check, lambda value, quote: quote.text(show(value)), read, read)
 
 
 def _decimal(params: Mapping[str, Any]) -> Codec:
@@ -99,10 +99,10 @@ def _decimal(params: Mapping[str, Any]) -> Codec:
         return decimal.Decimal(repr(round(value, 12))) if isinstance(value, float) else decimal.Decimal(value)
 
     if params.get("precision") is None:
-        fit = narrow.exact_in_a_float(
+        check = narrow.exact_in_a_float(
             values.not_negative(values.exact) if params.get("unsigned") else values.exact
         )
-        return Codec(fit, values.exact, codecs.fixed_point, _any_decimal, result)
+        return Codec(check, values.exact, codecs.fixed_point, _any_decimal, result)
     plain = codecs.decimal_codec({**params, "scale": scale})
     return Codec(plain.check, plain.check_compared, plain.literal, decode, result)
 

@@ -125,12 +125,14 @@ def _to_view(name: str, context: StatementContext, mirror: Mirror) -> errors.Rin
     """Return the error for the program's own write to a view, which SQLite reports before it calls the authorizer."""
     table = next((table for table in mirror.tables.values() if table.name == name), None)
     if table is not None and table.kind == "view":
-        words = f"{mirror.login} is not allowed to write to {name}, for it is a view"
+        words = f"{mirror.login} is not allowed to write to {name}, which is a view"
         return errors.AccessDenied(words, mirror.login, None, name)
     if table is not None and context.verb in VERBS and context.verb not in table.verbs:
         words = f"{mirror.login} is not allowed to {context.verb} on {name}"
         return errors.AccessDenied(words, mirror.login, context.verb, name)
-    return errors.NotSupportedError(f"{name} is seen through its scope here: write to main.{name}")
+    return errors.NotSupportedError(
+        f"{name} is a view of the rows in the account's scope, and cannot be written to: write to main.{name}"
+    )
 
 
 def _integrity(name: str, said: str, context: StatementContext, mirror: Mirror) -> errors.IntegrityError:

@@ -49,30 +49,30 @@ class Statement:
 
     def writes_to_main(self, name: str) -> bool:
         """Return whether the statement writes to `main.name`."""
-        return self._target in self._places_in_main(name)
+        return self._target in self._positions_in_main(name)
 
     def reads_from_main(self, name: str) -> bool:
         """Return whether `main.name` occurs elsewhere than as the target."""
-        return any(place != self._target for place in self._places_in_main(name))
+        return any(position != self._target for position in self._positions_in_main(name))
 
-    def _places_in_main(self, name: str) -> list[int]:
+    def _positions_in_main(self, name: str) -> list[int]:
         tokens = self._tokens
         return [
-            place
-            for place, (schema, dot, table) in enumerate(zip(tokens, tokens[1:], tokens[2:], strict=False))
+            position
+            for position, (schema, dot, table) in enumerate(zip(tokens, tokens[1:], tokens[2:], strict=False))
             if dot == ("sign", ".") and schema[0] != "sign" and schema[1] == "main" and table[1] == name
         ]
 
     @cached_property
     def _target(self) -> int | None:
         """The index of the target's first token; these words cannot be names, and occur in no other statement."""
-        for place, token in enumerate(self._tokens):
+        for position, token in enumerate(self._tokens):
             if token == ("word", "into"):
-                return place + 1
+                return position + 1
             if token == ("word", "delete"):
-                return place + 2
+                return position + 2
             if token == ("word", "update"):
-                return place + (3 if self._tokens[place + 1 : place + 2] == [("word", "or")] else 1)
+                return position + (3 if self._tokens[position + 1 : position + 2] == [("word", "or")] else 1)
         return None
 
     @cached_property
@@ -96,11 +96,11 @@ class Statement:
     def replaces(self) -> bool:
         """Whether it may delete conflicting rows: INSERT OR REPLACE, REPLACE INTO, UPDATE OR REPLACE."""
         tokens = [*self._tokens, ("sign", ""), ("sign", "")]
-        for place, token in enumerate(self._tokens):
+        for position, token in enumerate(self._tokens):
             if token != ("word", "replace"):
                 continue
-            after = tokens[place + 1]
-            before = tokens[place - 1] if place else ("sign", "")
+            after = tokens[position + 1]
+            before = tokens[position - 1] if position else ("sign", "")
             # Otherwise it is the function, as in `a OR replace(b, c, d)`.
             if after == ("word", "into") or (before == ("word", "or") and after != ("sign", "(")):
                 return True
@@ -110,7 +110,7 @@ class Statement:
     def insert_columns(self) -> frozenset[str] | None:
         """The columns that an INSERT names; None if it names none, or in a form that is not recognized."""
         rest = self._tokens[self._start_of_insert() :]
-        into = next((place for place, token in enumerate(rest[:4]) if token == ("word", "into")), None)
+        into = next((position for position, token in enumerate(rest[:4]) if token == ("word", "into")), None)
         if into is None:
             return None
         rest = rest[into + 2 :]
@@ -130,9 +130,9 @@ class Statement:
 
     def _start_of_insert(self) -> int:
         depth = 0
-        for place, (kind, text) in enumerate(self._tokens):
+        for position, (kind, text) in enumerate(self._tokens):
             if kind == "sign":
                 depth += (text == "(") - (text == ")")
             elif depth == 0 and kind == "word" and text in ("insert", "replace"):
-                return place
+                return position
         return 0

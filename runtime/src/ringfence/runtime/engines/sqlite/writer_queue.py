@@ -31,17 +31,17 @@ class _Waiting:
 
     def __init__(self, who: object) -> None:
         self.who = who
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Wait until `ring` is called, at most this many seconds."""
-        self._bell.acquire(timeout=max(0.0, seconds))
+        """Wait until `wake` is called, at most this many seconds."""
+        self._wakeup.acquire(timeout=max(0.0, seconds))
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the waiter."""
         with contextlib.suppress(RuntimeError):  # it is already woken
-            self._bell.release()
+            self._wakeup.release()
 
 
 class WriterQueue:
@@ -85,7 +85,7 @@ class WriterQueue:
         """Make all waiters check whether they were cancelled."""
         with self._lock:
             for each in self._waiting:
-                each.ring()
+                each.wake()
 
     def leave(self, who: object) -> None:
         """Pass the turn to the next waiter, or leave the queue; does nothing for a connection that has neither."""
@@ -97,25 +97,25 @@ class WriterQueue:
             following = self._waiting[0] if self._waiting else None
             self._inside = following.who if following else None
             if following is not None:
-                following.ring()
+                following.wake()
 
 
-_turnstiles: dict[Path, WriterQueue] = {}
+_queues: dict[Path, WriterQueue] = {}
 _guard = threading.RLock()
 
 
 def writer_queue_for(path: Path) -> WriterQueue:
     """Return the queue of a file, one per process."""
     with _guard:
-        return _turnstiles.setdefault(path.resolve(), WriterQueue())
+        return _queues.setdefault(path.resolve(), WriterQueue())
 
 
 def _after_fork() -> None:
     # The threads that held a turn or the lock exist only in the parent.
     global _guard
     _guard = threading.RLock()
-    for turnstile in _turnstiles.values():
-        turnstile.__init__()  # type: ignore[misc]  # reset in place, as backends refer to it
+    for queue in _queues.values():
+        queue.__init__()  # type: ignore[misc]  # reset in place, as backends refer to it
 
 
 os.register_at_fork(after_in_child=_after_fork)
