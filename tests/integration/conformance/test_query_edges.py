@@ -105,7 +105,11 @@ def test_a_record_as_a_value_stands_for_its_key(filled: Any) -> None:
         lambda: dal(pet.mother == dal(pet).select()).select(),
     )
     refused(ArgumentError, "a Set cannot be used as a value", lambda: dal(pet.mother == dal(pet)).select())
-    refused(ArgumentError, "no value", lambda: dal.tally.insert(name=dal(pet)._select(pet.name)))
+    refused(
+        ArgumentError,
+        "a nested select cannot be used as a value",
+        lambda: dal.tally.insert(name=dal(pet)._select(pet.name)),
+    )
 
 
 def test_the_record_of_a_row_is_updated_and_deleted_whatever_its_key(filled: Any) -> None:

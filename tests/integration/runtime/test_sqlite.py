@@ -223,7 +223,7 @@ def test_a_full_disk_at_commit_is_named(
 
     calls = []
     with monkeypatch.context() as patched:
-        patched.setattr(Connection, "own", failing)
+        patched.setattr(Connection, "run_internal", failing)
         with pytest.raises(RingfenceError, match=says) as raised:
             shop.run(lambda dal: calls.append(dal.item.insert(name="lost", amount=1)))
         assert type(raised.value) is kind

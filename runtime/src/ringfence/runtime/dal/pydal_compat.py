@@ -1,8 +1,8 @@
 """What the runtime assumes of PyDAL beside its documented face; PyDAL has no other way to change what it sends.
 
 The classes of this package derive from PyDAL's adapters, dialects, tables and rows, and so override and call methods
-that begin with an underscore. The tables below name all of them, and `tests/unit/runtime/test_compat.py` compares them
-with the installed PyDAL: signatures of methods, attributes of objects, and the source of methods that this package
+that begin with an underscore. The tables below name all of them, and the project's tests compare them with the
+installed PyDAL: signatures of methods, attributes of objects, and the source of methods that this package
 repeats with a change. The version is pinned; a new one is taken by making that test pass. Checked with 20260520.0.
 """
 

@@ -1,6 +1,6 @@
 """Everything that the runtime uses of PyMySQL beside its public face, each with its reason.
 
-`PRIVATE` and `ATTRIBUTES` list the names; `tests/unit/runtime/test_compat.py` compares them with the installed PyMySQL.
+`PRIVATE` and `ATTRIBUTES` list the names; the project's tests compare them with the installed PyMySQL.
 They were checked with PyMySQL 1.1.1, 1.1.2 and 1.2.4.
 
 - TLS contexts are cached: creating one reads all authorities of the system.

@@ -3,7 +3,7 @@
 psycopg2's `connection.cancel()` holds Python's global interpreter lock until libpq has an answer, so a network that
 drops the request would block every thread. ctypes releases the lock, so the module `cancel` calls libpq's functions
 itself. They are found through the extension module `psycopg2._psycopg`; where that is impossible, `LIBPQ` is None, and
-`connection.cancel()` is used. Checked with psycopg2-binary 2.9.9 and 2.9.13, by `tests/unit/runtime/test_compat.py`.
+`connection.cancel()` is used. Checked with psycopg2-binary 2.9.9 and 2.9.13.
 """
 
 import ctypes
