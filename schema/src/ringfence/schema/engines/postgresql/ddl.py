@@ -139,7 +139,7 @@ _INVALID_INDEX = """
     FROM pg_catalog.pg_index i
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = %s AND n.nspname = COALESCE(%s, current_schema()) AND NOT i.indisvalid
+    WHERE c.relname = :name AND n.nspname = coalesce(:schema, current_schema()) AND NOT i.indisvalid
 """
 
 
@@ -574,6 +574,18 @@ def _listed(labels: Iterable[str]) -> str:
     return ", ".join(map(repr, labels))
 
 
+def schema_of_invalid_index(connection: sa.Connection, index: str, schema: str | None) -> str | None:
+    """Return the schema of an invalid index, which a failed CREATE INDEX CONCURRENTLY leaves; None if there is none.
+
+    Args:
+        connection: a connection of the admin account.
+        index: the name of the index.
+        schema: its schema; None is the default one.
+    """
+    found = connection.execute(sa.text(_INVALID_INDEX), {"name": index, "schema": schema}).scalar()
+    return None if found is None else str(found)
+
+
 class PostgreSQLDDL:
     """DDL statements of PostgreSQL."""
 
@@ -590,7 +602,7 @@ class PostgreSQLDDL:
         self, connection: sa.Connection, schema: str | None, index: str
     ) -> Statement | None:
         """Return the DROP of an invalid index, which a failed CREATE INDEX CONCURRENTLY leaves."""
-        found = connection.exec_driver_sql(_INVALID_INDEX, (index, schema)).scalar()
+        found = schema_of_invalid_index(connection, index, schema)
         if found is None:
             return None
         quote = connection.dialect.identifier_preparer.quote_identifier

@@ -16,12 +16,6 @@ from ringfence.schema.errors import JobFailed
 from ringfence.schema.operations.operations import AddEnumLabelOp, ChangeLabelsOp, CreateExcludeOp
 from ringfence.schema.sql.text import identifier, verbatim
 
-_INVALID = """
-    SELECT 1 FROM pg_catalog.pg_index i
-    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = :name AND n.nspname = COALESCE(:schema, current_schema()) AND NOT i.indisvalid
-"""
 _PARTITIONED = """
     SELECT c.relkind IN ('p', 'I') FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = :name AND n.nspname = coalesce(:schema, current_schema())
@@ -35,7 +29,9 @@ def is_invalid(name: str, schema: str | None) -> bool:
         name: the index.
         schema: its schema; None is the default one.
     """
-    return _ask(_INVALID, name, schema) is not None
+    if op.get_context().as_sql:
+        return False
+    return ddl.schema_of_invalid_index(op.get_bind(), name, schema) is not None
 
 
 def is_partitioned(name: str, schema: str | None) -> bool:
