@@ -125,6 +125,8 @@ def test_a_change_of_the_models_becomes_a_revision_and_a_mirror(shop):
     drift = ringfence(shop, "mirror", "--check")
     assert drift.returncode == 2
     assert "mirrors/web.json: stale" in drift.stderr
+    assert "mirrors/web.pyi: stale" in drift.stderr
+    assert "+    urgent: _ringfence.Field[bool, bool, NotesSet]" in drift.stderr
     assert '+        "urgent": {"type": "boolean"' in drift.stderr
     made = done(shop, "revision", "-m", "urgent notes")
     assert made["mirrors"] == ["web.json", "web.pyi"]

@@ -16,11 +16,11 @@ _MYPY = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+): error: .*\[(?P<code>[a-z-]+
 
 
 def mypy(folder: Path, *files: str) -> Found:
-    """Return the errors of mypy in strict mode."""
+    """Return the errors of mypy in strict mode; its cache is beside the folder, for the next one."""
     command = [
         *(sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", "--namespace-packages"),
         *("--no-error-summary", "--no-pretty", "--hide-error-context", "--config-file", os.devnull),
-        *("--python-version", "3.11", "--cache-dir", str(folder / ".mypy_cache")),
+        *("--python-version", "3.11", "--cache-dir", str(folder.parent / "mypy_cache")),
     ]
     ran = _run([*command, *files], folder)
     assert ran.returncode in (0, 1), ran.stdout + ran.stderr

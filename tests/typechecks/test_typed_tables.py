@@ -1,9 +1,11 @@
 """What mypy and pyright report about the typed modules: nothing about right code, and each mistake."""
 
 import ast
+import importlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,11 +46,13 @@ def marked(text: str, column: int) -> set[tuple[int, str]]:
     return {(number, found.group(column + 1)) for number, line in lines if (found := _MARK.search(line))}
 
 
+@pytest.mark.slow
 def test_right_code_and_the_stubs_have_no_error(gallery, checker):
     check, _ = checker
     assert check(gallery, "good.py", "mirrors/gallery.pyi") == set()
 
 
+@pytest.mark.slow
 def test_each_mistake_is_an_error_where_it_stands(gallery, checker):
     check, column = checker
     found = {(line, code) for file, line, code in check(gallery, "bad.py") if file == "bad.py"}
@@ -58,6 +62,7 @@ def test_each_mistake_is_an_error_where_it_stands(gallery, checker):
     assert {line for line, _ in found} == {line for line, _ in expected}
 
 
+@pytest.mark.slow
 def test_the_stubs_of_the_reference_services_have_no_error(tmp_path, checker):
     check, _ = checker
     shutil.copytree(ROOT / "services/mirrors", tmp_path / "mirrors")
@@ -80,6 +85,7 @@ def names_of(stub: str) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
 
+@pytest.mark.slow
 def test_whatever_the_manifest_the_stub_is_valid_and_the_module_has_its_names(tmp_path):
     stubs: dict[str, str] = {}
 
@@ -111,7 +117,9 @@ def test_whatever_the_manifest_the_stub_is_valid_and_the_module_has_its_names(tm
 
 def test_the_typed_module_opens_the_database(gallery, monkeypatch):
     monkeypatch.syspath_prepend(gallery)
-    from mirrors import gallery as module
+    module = importlib.import_module("mirrors.gallery")
+    for name in ("mirrors", "mirrors.gallery"):
+        monkeypatch.delitem(sys.modules, name)
 
     mirror = json.loads((gallery / "mirrors/gallery.json").read_text())
     mirror["engines"] = ["sqlite"]
