@@ -210,7 +210,7 @@ def test_what_was_not_given_is_refused(enter, db, service, sql):
         "DELETE FROM vault WHERE EXISTS (SELECT 1 FROM note WHERE vault_id = 1)",
     ],
 )
-def test_rows_that_may_not_be_read_cannot_be_told_apart_by_deleting_them(enter, db, sql):
+def test_rows_that_may_not_be_read_cannot_be_distinguished_by_deleting_them(enter, db, sql):
     before = stored(db, TABLES)
     with pytest.raises(AccessDenied), enter("cleaner").session() as dal:
         dal.executesql(sql)

@@ -189,7 +189,7 @@ def test_no_row_outside_is_reached(enter, db, sql):
         ("SELECT id FROM tree", []),
     ],
 )
-def test_what_is_outside_is_as_if_it_were_not_there(enter, db, sql, rows):
+def test_rows_outside_the_scope_seem_not_to_exist(enter, db, sql, rows):
     before = stored(db, TABLES)
     with enter("twitch").session() as dal:
         assert dal.executesql(sql) == rows
@@ -285,7 +285,7 @@ def test_an_index_is_used_for_the_scope(enter, db):
             assert any("tokens USING" in row[3] for row in plan), plan
 
 
-def test_the_fence_survives_another_connection_s_rebuild_and_comes_with_the_table(enter, db, deployment):
+def test_row_security_survives_a_rebuild_by_another_connection(enter, db, deployment):
     db.execute("DROP VIEW everything", "DROP VIEW bare", "ALTER TABLE tokens RENAME TO kept")
     twitch = enter("twitch")
     with pytest.raises(RingfenceError), twitch.session() as dal:

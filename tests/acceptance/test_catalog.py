@@ -73,7 +73,7 @@ def test_the_faults_of_a_catalog_written_by_hand_are_seen_by_the_plan(db, tmp_pa
     assert told.count("the database has no table event; is a migration missing?") >= 2
 
 
-def test_the_faults_of_a_catalog_written_by_hand_are_seen_before_there_is_a_server(tmp_path, sqlite_server):
+def test_the_faults_of_a_catalog_written_by_hand_are_seen_without_a_server(tmp_path, sqlite_server):
     with sqlite_server.database() as db:
         shop = lay_out_catalog(tmp_path, db)
         assert lint(shop.load()) == []

@@ -171,7 +171,7 @@ def test_a_revision_for_servers_alone_asks_for_one(shop):
     assert (ran.returncode, "DB_TYPE is not set" in ran.stderr) == (3, True)
 
 
-def test_a_name_or_place_that_will_not_do_is_refused(shop):
+def test_an_invalid_name_or_folder_is_refused(shop):
     parent = shop.parent
     assert ringfence(parent, "init", "shop").returncode == 3
     for name in ("Shop", "my shop", "../shop", "1shop", "shop-", "s" * 41):
@@ -211,7 +211,7 @@ def test_requirements_ask_no_index_for_what_is_on_none(tmp_path):
     assert all(one.url for one in given)
 
 
-def test_the_schema_that_the_manifest_names_is_there_and_is_ours(shop):
+def test_the_schema_that_the_manifest_names_exists_and_is_managed(shop):
     first, *_ = (shop / "access.yaml").read_text().splitlines()
     named = first.removeprefix("# yaml-language-server: $schema=")
     schema = json.loads((shop / named).read_text())
@@ -234,7 +234,7 @@ def test_the_reference_deployment_is_laid_out_as_init_does_it(shop, name):
     assert (SERVICES / name).read_text() == (shop / name).read_text()
 
 
-def test_mistakes_end_with_3_and_are_told_as_lines_or_as_json(shop):
+def test_mistakes_end_with_3_and_are_reported_as_lines_or_as_json(shop):
     manifest = shop / "access.yaml"
     manifest.write_text(manifest.read_text().replace("notes: rw", "note: rw\n      notes: rx"))
     plain = ringfence(shop, "mirror")

@@ -162,7 +162,7 @@ def test_a_serializable_read_holds_off_writers_on_the_mysql_family(plain):
 
 
 @pytest.mark.requires("session_locks")
-def test_a_lock_by_name_belongs_to_whoever_takes_it_first(plain):
+def test_a_named_lock_belongs_to_its_first_holder(plain):
     plain.make("one")
     plain.make("other")
     if not plain.postgresql:

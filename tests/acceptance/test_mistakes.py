@@ -122,7 +122,7 @@ def test_a_proof_in_json_is_one_document(db, tmp_path):
 
 
 @pytest.mark.requires("networked")
-def test_a_database_that_is_not_there_and_a_wrong_password(db):
+def test_a_missing_database_and_a_wrong_password(db):
     for wrong, way in (
         ({"DB_NAME": "not_there"}, "check DB_NAME"),
         ({"DB_PASS": "wrong"}, "check DB_USER and DB_PASS"),
@@ -132,7 +132,7 @@ def test_a_database_that_is_not_there_and_a_wrong_password(db):
 
 
 @pytest.mark.requires("accounts")
-def test_a_login_of_somebody_else_stops_a_job_before_its_first_revision(db, tmp_path):
+def test_an_unmanaged_login_stops_a_job_before_its_first_revision(db, tmp_path):
     shop = lay_out(tmp_path, db)
     login, kind = shop.login("till"), db.server.db_type
     db.execute(f'CREATE ROLE "{login}" LOGIN' if kind == "postgresql" else f"CREATE USER '{login}'@'%'")

@@ -23,7 +23,7 @@ def test_a_new_user_is_answered_whole_but_for_the_password(backend, user):
     assert backend.get(f"/users/{user['id']}").json == user
 
 
-def test_the_address_of_a_new_user_is_told(backend):
+def test_the_address_of_a_new_user_is_returned(backend):
     answer = backend.post("/users", json={"email": "located@example.org", "password": PASSWORD})
     assert answer.location == f"/users/{answer.json['id']}"
 
@@ -200,7 +200,7 @@ def test_an_event_of_a_user_that_is_none_is_a_conflict(backend):
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_nobody_is_offered_a_way_to_change_an_event(backend, method):
+def test_events_cannot_be_changed(backend, method):
     answer = backend.open("/events", method=method, json={"kind": "x"})
     assert problem(answer, 405)
     assert set(answer.allow) == {"GET", "HEAD", "OPTIONS", "POST"}
@@ -209,7 +209,7 @@ def test_nobody_is_offered_a_way_to_change_an_event(backend, method):
 # What may go wrong around them
 
 
-def test_what_is_not_there_is_a_problem_document_too(backend, figures):
+def test_a_missing_resource_is_a_problem_document_too(backend, figures):
     for client in (backend, figures):
         problem(client.get("/nowhere"), 404)
 

@@ -97,7 +97,7 @@ def test_a_poorer_type_is_named_and_another_value_is_refused() -> None:
         compared([(1,)], [])
 
 
-def test_the_report_says_who_took_how_long() -> None:
+def test_the_report_gives_the_time_of_each_peer() -> None:
     report = Report(
         "sqlite", [Line("one-row", "one row", {"raw": Measured(10.0, 1), "ringfence": Measured(12.0, 1.2)})]
     )

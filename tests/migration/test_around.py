@@ -78,7 +78,7 @@ def test_a_sensitive_column_under_a_right_on_the_whole_table_is_seen_by_no_servi
 
 
 @pytest.mark.requires("accounts")
-def test_a_column_is_dropped_under_a_policy_or_a_view_and_rows_stay_fenced(db, tmp_path):
+def test_a_column_is_dropped_under_a_policy_or_a_view_and_row_security_holds(db, tmp_path):
     shop = lay_out(tmp_path, db)
     access = (shop.root / "access.yaml").read_text()
     scoped = "customer: {select: [id, active], rows: {active: true}}"

@@ -126,7 +126,7 @@ def test_rows_are_computed_one_by_one_and_a_second_run_does_what_is_left(shop):
 
 
 @pytest.mark.engines("sqlite")
-def test_what_is_wrong_with_a_backfill_is_told_before_anything_is_changed(shop):
+def test_an_invalid_backfill_is_reported_before_anything_is_changed(shop):
     deployment, env = shop.load(), shop.database.env()
     with pytest.raises(BadDeployment, match="no backfill 'secret'; did you mean 'secrets'"):
         run(deployment, "secret", env)

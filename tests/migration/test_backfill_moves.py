@@ -106,7 +106,7 @@ def test_a_row_that_an_old_service_wrote_meanwhile_is_not_lost(shop):
         shop.database.execute("SELECT secret FROM customer")
 
 
-def test_a_value_that_is_another_one_now_is_told_and_no_obstacle(shop):
+def test_a_changed_value_is_reported_and_no_obstacle(shop):
     split(shop, INTO.replace("VALUE", 'sa.column("secret")'))
     shop.migrate(expand=True)
     run(shop.load(), "vault_secret", shop.database.env())
@@ -195,7 +195,7 @@ def test_a_whole_table_row_by_row_and_a_condition_of_its_own(shop):
 
 
 @pytest.mark.engines("sqlite")
-def test_a_contract_may_name_a_backfill_of_which_rows_tell_nothing(shop):
+def test_a_contract_may_name_a_backfill_that_rows_cannot_confirm(shop):
     once = 'import sqlalchemy as sa\nfrom ringfence.schema.backfills.declared import Backfill\n\nbackfill = Backfill("customer",'
     made = split(shop, once + " each=lambda row: None, where=sa.true())\n")
     shop.migrate(expand=True)
@@ -226,7 +226,7 @@ def test_a_contract_may_name_a_backfill_of_which_rows_tell_nothing(shop):
         ('into="customer", set={"email": "x"}', "into: customer is the table that is read"),
     ],
 )
-def test_a_wrong_move_is_told_with_its_file(shop, words, says):
+def test_a_wrong_move_is_reported_with_its_file(shop, words, says):
     split(
         shop,
         f'from ringfence.schema.backfills.declared import Backfill\n\nbackfill = Backfill("customer", {words})\n',

@@ -181,7 +181,7 @@ def test_a_service_that_may_write_null_stops_what_refuses_it(shop):
 
 
 @pytest.mark.engines(*engines_with("accounts"))
-def test_before_a_contract_old_services_keep_what_it_takes_and_nobody_else_gets_it(shop):
+def test_before_a_contract_only_old_services_keep_what_it_takes(shop):
     granted = (shop.root / "access.yaml").read_text()
     shop.write("access.yaml", granted.replace("customer: {select: [id, active]}", "customer: ro"))
     shop.migrate()

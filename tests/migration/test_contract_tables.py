@@ -245,7 +245,7 @@ def left(shop):
 
 
 @pytest.mark.engines(*engines_with("accounts"))
-def test_before_a_contract_old_services_keep_the_whole_table_and_nobody_else_gets_it(shop):
+def test_before_a_contract_only_old_services_keep_the_whole_table(shop):
     shop.database.execute("INSERT INTO legacy_login (id, tenant, name) VALUES (1001, 2, 'other')")
     old = mirrors(shop)
     (shop.root / "old").mkdir()

@@ -62,7 +62,7 @@ def test_a_change_by_hand_is_seen_though_nothing_is_to_be_applied(shop, statemen
 
 
 @pytest.mark.engines("sqlite", "postgresql", "mariadb", "mysql")
-def test_what_an_account_is_granted_and_somebody_dropped_is_named(shop):
+def test_a_dropped_object_with_grants_is_named(shop):
     shop.run("ringfence", "mirror")
     shop.migrate()
     shop.database.execute("DROP TABLE purchase")

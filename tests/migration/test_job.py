@@ -92,7 +92,7 @@ def test_of_ten_jobs_on_three_nodes_one_works_and_nine_find_nothing_to_do(shop):
 
 
 @pytest.mark.requires("accounts")
-def test_accounts_that_are_not_what_they_were_made_are_told(shop, monkeypatch):
+def test_accounts_that_were_changed_are_reported(shop, monkeypatch):
     def weaken(backend, deployment, secrets, **options):
         done = apply(backend, deployment, secrets, **options)
         with backend.engine().connect() as connection:
@@ -306,7 +306,7 @@ def test_a_password_that_was_forgotten_is_asked_for(shop):
 
 
 @pytest.mark.engines("postgresql", "mariadb")
-def test_a_server_that_is_not_there_yet_is_waited_for(shop):
+def test_a_server_that_does_not_listen_yet_is_waited_for(shop):
     heard = []
     env = shop.env(DB_HOST="127.0.0.1", DB_PORT="1", DB_MAX_RETRIES="3", DB_RETRY_DELAY="0.1")
     with pytest.raises(Unavailable, match="in 4 attempts"):
@@ -315,7 +315,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for(shop):
 
 
 @pytest.mark.engines("postgresql", "mariadb", "galera")
-def test_the_second_of_several_hosts_is_used_when_the_first_is_dead(shop):
+def test_the_second_of_several_hosts_is_used_when_the_first_is_down(shop):
     host, port = shop.database.server.hosts[-1]
     shop.migrate(shop.env(DB_HOST=f"127.0.0.1:1,{host}:{port}"))
 

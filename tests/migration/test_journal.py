@@ -92,7 +92,7 @@ def test_a_person_may_say_that_all_of_an_edited_revision_was_taken_back(stopped)
 @commits
 @pytest.mark.every_case
 @pytest.mark.parametrize("resolve", ["done", "again"])
-def test_raw_sql_whose_end_nobody_saw_is_for_a_person_to_decide(shop, resolve):
+def test_raw_sql_of_unknown_outcome_needs_a_decision(shop, resolve):
     third(shop, RAW)
     # The fifth: after two for the table, one for the row, and the one that says that the view is begun.
     assert run_dying(shop.migrate, 5, "kill", "before", only="ringfence_journal").died
@@ -160,13 +160,13 @@ def test_a_lock_that_is_held_is_tried_for_again_and_again_and_the_application_is
 
 @pytest.mark.engines("sqlite")
 @pytest.mark.parametrize("line", ['lock_timeout = "soon"', "lock_tries = 0", "lock_timeout = -1"])
-def test_patience_that_cannot_be_read_is_told_before_anything_runs(shop, line):
+def test_an_invalid_patience_is_reported_before_anything_runs(shop, line):
     third(shop, "INSERT INTO tally VALUES (2)", line + "\n")
     with pytest.raises(BadDeployment, match=rf"c3.py:6: {line.split()[0]} = .* is not a"):
         shop.migrate()
 
 
-def test_tables_without_a_recorded_revision_are_told_of(shop):
+def test_tables_without_a_recorded_revision_are_reported(shop):
     shop.database.execute("DELETE FROM alembic_version", "DELETE FROM ringfence_release")
     with pytest.raises(JobFailed, match=r"\(customer, purchase\).*alembic stamp head"):
         migrate(shop.load(), shop.env())

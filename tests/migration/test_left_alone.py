@@ -112,7 +112,7 @@ def test_what_is_left_out_of_the_models_is_not_dropped_though_a_migration_made_i
     assert not [text for text in report.warnings if "purchase" in text]
 
 
-def test_what_ringfence_toml_names_is_ours(shop):
+def test_what_ringfence_toml_names_is_managed(shop):
     shop.database.execute(*BY_HAND)
     toml = (shop.root / "ringfence.toml").read_text()
     shop.write(

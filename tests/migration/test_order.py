@@ -63,7 +63,7 @@ def _columns(shop):
 
 
 @pytest.mark.engines("sqlite")
-def test_what_the_database_has_beyond_the_models_is_told_and_is_no_failure(shop):
+def test_objects_beyond_the_models_are_reported_and_no_failure(shop):
     shop.write(
         "migrations/versions/c3.py",
         DROP.replace('drop_column("active")', 'add_column(sa.Column("extra", sa.Integer))'),

@@ -52,7 +52,7 @@ def downgrade():
 
 
 @pytest.mark.engines("sqlite", "postgresql")
-def test_what_is_lost_is_told(db, tmp_path):
+def test_lost_data_is_reported(db, tmp_path):
     shop = lay_out(tmp_path, db)
     shop.write("migrations/versions/c3.py", LOSES)
     failures = prove(shop.load(), db.env()).failures
@@ -295,7 +295,7 @@ def downgrade():
 
 
 @pytest.mark.engines("sqlite")
-def test_a_service_that_a_revision_breaks_and_models_that_differ_are_told(db, tmp_path):
+def test_a_service_that_a_revision_breaks_and_models_that_differ_are_reported(db, tmp_path):
     shop = lay_out(tmp_path, db)
     shop.migrate()
     mirrors = mirrors_in(shop.root / "mirrors")

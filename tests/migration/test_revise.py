@@ -214,7 +214,7 @@ def leftovers(shop):
 
 
 @pytest.mark.engines("sqlite")
-def test_a_rename_is_asked_told_or_refused_and_never_guessed(shop):
+def test_a_rename_is_asked_given_or_refused_and_never_guessed(shop):
     go(shop, "upgrade", "head")
     change(shop, old=ACTIVE, new=ACTIVE.replace("active", "enabled"))
     deployment, env = shop.load(), shop.database.env()

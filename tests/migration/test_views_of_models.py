@@ -80,7 +80,7 @@ def test_a_view_of_the_models_is_made_and_taken_back_by_revisions(shop):
 
 
 @pytest.mark.engines("sqlite", "postgresql", "mysql", "mariadb")
-def test_a_view_that_somebody_replaced_by_hand_is_seen(shop):
+def test_a_view_that_was_replaced_by_hand_is_seen(shop):
     add(shop, VIEW)
     revise(shop.load(), "a view", shop.database.env())
     shop.migrate()

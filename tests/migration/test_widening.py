@@ -155,7 +155,7 @@ def held(shop):
         return make_plan(connection, backend, shop.load(), None).held
 
 
-def test_what_a_revision_makes_is_never_there_without_its_grants(shop, services, monkeypatch):
+def test_what_a_revision_creates_never_exists_without_its_grants(shop, services, monkeypatch):
     grow(shop)
     seen, done = {name: set() for name in services}, threading.Event()
 

@@ -179,7 +179,7 @@ def test_the_tests_of_an_engine_share_a_worker(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("gw*"))) == 1
 
 
-def test_an_engine_or_a_capability_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
+def test_an_unknown_engine_or_capability_is_an_error(tmp_path: Path) -> None:
     for mark in ("engines('oracle')", "requires('levitation')"):
         done = _pytest(tmp_path, f"import pytest\n@pytest.mark.{mark}\ndef test_it(db): pass\n")
         assert done.returncode != 0

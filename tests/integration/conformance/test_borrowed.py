@@ -164,7 +164,7 @@ def test_a_uuid_in_the_form_of_each_engine_is_one(
         assert dal(dal.parcel.guid == str(one)).update(weight=2) == 1
 
 
-def test_constraints_that_have_no_name_are_told_by_their_columns(depot: Database) -> None:
+def test_constraints_without_a_name_are_reported_by_their_columns(depot: Database) -> None:
     with depot.session() as dal:
         dal.sender.insert(name="Ada")
     with pytest.raises(UniqueViolation) as twice, depot.session() as dal:

@@ -153,7 +153,7 @@ def test_long_cells_and_every_quoting(shop: Database) -> None:
             assert _all(dal, "specimen") == before
 
 
-def test_what_is_wrong_in_a_file_is_told_with_its_line(shop: Database) -> None:
+def test_an_error_in_a_file_is_reported_with_its_line(shop: Database) -> None:
     for text, options, error in (
         ("name,hits\r\na,1\r\nb,x\r\n", {}, r"line 3 of the file: tally\.hits is no integer"),
         ("name,hits\r\na\r\n", {}, r"line 2 of the file has 1 values, and its header 2"),

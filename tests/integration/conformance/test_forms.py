@@ -168,7 +168,7 @@ def test_the_text_of_a_form_is_stored_as_its_value(desk: Database) -> None:
         assert dal.guest(made["id"]).as_dict() == row.as_dict()
 
 
-def test_what_is_wrong_is_told_by_field_and_nothing_is_stored(desk: Database) -> None:
+def test_errors_are_reported_by_field_and_nothing_is_stored(desk: Database) -> None:
     with desk.session() as dal:
         found = dal.guest.validate_and_insert(**{name: form for name, (form, _) in WRONG.items()})
         assert found == {

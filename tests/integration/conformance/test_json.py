@@ -81,7 +81,9 @@ WRITERS: dict[str, Callable[[Any], str]] = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_document_is_found_whoever_wrote_it(service: Database, admin: sa.Connection, writer: str) -> None:
+def test_a_document_is_found_whichever_side_wrote_it(
+    service: Database, admin: sa.Connection, writer: str
+) -> None:
     write = WRITERS[writer]
     for column in ("theirs", "ours"):
         kind = f"CAST(:text AS {'JSONB' if column == 'ours' else 'JSON'})"

@@ -20,7 +20,7 @@ def test_many_threads_ask_first_at_once(shop: Database) -> None:
     assert all(each == made[0] for each in made), made
 
 
-def test_the_tables_are_all_there(shop: Database) -> None:
+def test_all_tables_exist(shop: Database) -> None:
     dal = shop.dal
     assert {"owner", "pet", "seat"} <= set(dal.tables)
     assert "pet" in dal
@@ -32,7 +32,7 @@ def test_the_tables_are_all_there(shop: Database) -> None:
         dal.define_table("another")
 
 
-def test_references_reach_tables_that_nobody_asked_for(shop: Database) -> None:
+def test_references_reach_tables_that_were_not_accessed(shop: Database) -> None:
     with shop.session() as dal:
         rex = dal.pet.insert(name="Rex")
         dal.pet.insert(name="Pup", mother=rex)

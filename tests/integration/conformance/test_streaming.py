@@ -92,7 +92,7 @@ def test_it_behaves_as_pydals_own(many: Database) -> None:
         assert next(dal(t.whole == 7).iterselect(for_update=True)).name == "seven"
 
 
-def test_a_statement_that_fails_is_told_as_any_other(many: Database) -> None:
+def test_a_statement_that_fails_is_reported_as_any_other(many: Database) -> None:
     with many.session() as dal:
         rows = dal(dal.specimen).iterselect()
         next(rows)

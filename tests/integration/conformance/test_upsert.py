@@ -46,7 +46,7 @@ def test_defaults_go_with_the_insert_and_on_updates_with_the_update(shop: Databa
         assert isinstance(second.changed, dt.datetime)
 
 
-def test_what_cannot_be_decided_is_told_by_name(shop: Database) -> None:
+def test_what_cannot_be_decided_is_reported_by_name(shop: Database) -> None:
     with shop.session() as dal:
         for call, told in (
             (lambda: dal.specimen.upsert(name="x"), "specimen.upsert: the values give no unique key.* id"),

@@ -209,7 +209,7 @@ def test_one_database_may_serve_one_loop_after_another(shop_db: FreshDatabase) -
     assert shop.database.pool.stats().open == 0
 
 
-def test_a_run_that_nobody_waits_for_any_more_stores_nothing(shop_db: FreshDatabase) -> None:
+def test_a_cancelled_run_stores_nothing(shop_db: FreshDatabase) -> None:
     inserted, go_on = threading.Event(), threading.Event()
 
     def work(dal: Any) -> None:

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.runtime_only
 MARKER = "m4rk3r-of-a-value"
 
 
-def test_parameters_that_do_not_fit_are_the_callers_error_and_told_once(shop: Database) -> None:
+def test_parameters_that_do_not_fit_are_the_callers_error_and_reported_once(shop: Database) -> None:
     mark = "?" if shop.settings.db_type == "sqlite" else "%s"
     wrong_marks: list[tuple[str, Any]] = [
         (f"SELECT id FROM item WHERE id = {mark}", [1, 2]),

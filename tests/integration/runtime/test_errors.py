@@ -202,7 +202,7 @@ def test_a_lost_connection(shop: Database, shop_db: FreshDatabase) -> None:
 
 
 @networked
-def test_a_server_that_is_not_there(shop_db: FreshDatabase) -> None:
+def test_a_missing_server(shop_db: FreshDatabase) -> None:
     (port,) = free_ports(1)
     env = shop_db.env() | {"DB_PORT": str(port), "DB_PASS": "s3cret-password"}
     if "," in env["DB_HOST"]:
@@ -215,7 +215,7 @@ def test_a_server_that_is_not_there(shop_db: FreshDatabase) -> None:
 
 
 @networked
-def test_a_database_that_is_not_there(shop_db: FreshDatabase) -> None:
+def test_a_missing_database(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env() | {"DB_NAME": "there_is_none"}) as shop:
         error = _raised(shop, NotReady, _insert(MARKER))
         assert isinstance(error, NotReady)
@@ -224,7 +224,7 @@ def test_a_database_that_is_not_there(shop_db: FreshDatabase) -> None:
 
 
 @pytest.mark.engines("sqlite")
-def test_a_file_that_is_not_there_or_is_no_database(shop_db: FreshDatabase) -> None:
+def test_a_file_that_is_missing_or_is_no_database(shop_db: FreshDatabase) -> None:
     with opened({"DB_TYPE": "sqlite", "DB_NAME": shop_db.name + ".none"}) as shop:
         error = _raised(shop, Unavailable, _insert(MARKER))
         assert "ringfence migrate" in str(error)

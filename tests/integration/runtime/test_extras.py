@@ -79,7 +79,7 @@ def test_gunicorn_with_preload(shop_db: FreshDatabase, tmp_path: Path) -> None:
     assert shop_db.execute("SELECT count(*) FROM item") == [(41,)]
 
 
-def test_an_async_view_is_told_of_async_database(shop: Database) -> None:
+def test_an_async_view_is_referred_to_async_database(shop: Database) -> None:
     app = Flask(__name__)
     ringfence = Ringfence(app, database=shop)
 

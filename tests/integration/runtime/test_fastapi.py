@@ -118,7 +118,7 @@ def test_the_dependency_stores_before_the_response_is_sent_and_nothing_after_an_
     asyncio.run(story())
 
 
-def test_a_session_of_another_thread_is_told_with_what_to_write(page: dict[str, Any]) -> None:
+def test_a_session_of_another_thread_is_reported_with_what_to_write(page: dict[str, Any]) -> None:
     app, db = page["app"], page["adb"].database
 
     def opened() -> Iterator[Any]:

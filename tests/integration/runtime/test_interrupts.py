@@ -154,7 +154,7 @@ def test_an_alarm_while_the_server_works_is_what_comes_out(shop_db: FreshDatabas
 
 
 @pytest.mark.engines("sqlite")
-def test_an_interrupt_of_who_waits_loses_no_connection(
+def test_an_interrupt_of_a_waiting_caller_loses_no_connection(
     shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(shop_db.env(), PoolOptions(size=1, wait=5)) as shop:
@@ -179,7 +179,7 @@ def test_an_interrupt_of_who_waits_loses_no_connection(
 
 
 @pytest.mark.engines("sqlite")
-def test_an_interrupt_of_who_gives_back_keeps_nobody_waiting(
+def test_an_interrupt_of_a_release_leaves_no_caller_waiting(
     shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "LOOK_SECONDS", 0.02)
@@ -224,7 +224,7 @@ def test_an_interrupt_of_a_writer_in_the_queue_keeps_no_turn(shop_db: FreshDatab
 
 
 @pytest.mark.engines("sqlite")
-def test_what_was_left_behind_is_found_by_who_would_wait(shop_db: FreshDatabase) -> None:
+def test_an_abandoned_connection_is_found_by_a_waiting_caller(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=1, wait=0.2)) as shop:
         by_hand = shop.session()
         by_hand.__enter__().executesql("SELECT 1")

@@ -54,7 +54,7 @@ def test_200_threads_share_9_connections(shop_db: FreshDatabase) -> None:
     assert shop_db.execute("SELECT count(*) FROM item") == [(200,)]
 
 
-def test_those_who_wait_are_served_in_order(shop_db: FreshDatabase) -> None:
+def test_waiting_callers_are_served_in_order(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=1)) as shop:
         served: list[int] = []
 
@@ -72,7 +72,7 @@ def test_those_who_wait_are_served_in_order(shop_db: FreshDatabase) -> None:
         assert served == list(range(8))
 
 
-def test_who_waits_in_vain_learns_who_holds_the_connections(shop_db: FreshDatabase) -> None:
+def test_an_exhausted_pool_names_the_holders_of_its_connections(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=1, wait=0.1)) as shop:
         holding, done = threading.Event(), threading.Event()
 
@@ -142,7 +142,7 @@ def test_a_connection_is_asked_only_after_a_rest(
 
 
 @networked
-def test_a_slow_check_holds_nobody_up(shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_check_delays_no_other_caller(shop_db: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(shop_db.env(), PoolOptions(size=2, check_after_idle=0)) as shop:
         with shop.session(read_only=True) as dal:
             dal.executesql("SELECT 1")
@@ -219,7 +219,7 @@ def test_one_broken_connection_casts_doubt_on_the_others(shop_db: FreshDatabase)
         assert failed == 1
 
 
-def test_figures_tell_how_the_pool_stands(shop_db: FreshDatabase) -> None:
+def test_stats_report_the_state_of_the_pool(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=3)) as shop:
         with shop.session(read_only=True) as dal:
             dal.executesql("SELECT 1")
@@ -287,7 +287,7 @@ def test_close_cancels_what_outlasts_its_deadline(shop: Database, shop_db: Fresh
     assert shop.pool.stats().open == 0
 
 
-def test_a_closed_pool_sends_those_who_wait_away(shop_db: FreshDatabase) -> None:
+def test_a_closed_pool_refuses_waiting_callers(shop_db: FreshDatabase) -> None:
     with opened(shop_db.env(), PoolOptions(size=1)) as shop:
         lent = shop.pool.acquire("test")
         with ThreadPoolExecutor(1) as threads:

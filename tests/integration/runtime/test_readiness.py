@@ -283,7 +283,7 @@ def test_the_command(env: dict[str, str], shop_db: FreshDatabase, tmp_path: Path
     assert "attempt 1" in done.stderr
 
 
-def test_the_command_tells_what_is_wrong_with_its_surroundings(
+def test_the_command_reports_what_is_wrong_with_its_environment(
     env: dict[str, str], shop_db: FreshDatabase, tmp_path: Path
 ) -> None:
     mirror = str(mirror_file(tmp_path))

@@ -112,7 +112,7 @@ def test_a_statement_that_needs_a_scope_is_not_sent_without_it(scoped: Database)
         assert not dal(dal.part.label == "y").select()
 
 
-def test_a_type_that_cannot_be_bound_is_told_at_once(shop_db: FreshDatabase) -> None:
+def test_a_type_that_cannot_be_bound_is_reported_at_once(shop_db: FreshDatabase) -> None:
     bad = {"scopes": {"tenant": SCOPES["tenant"] | {"type": "json"}}}
     with pytest.raises(BadMirror, match=r"scopes\.tenant"), opened(shop_db.env(), None, bad):
         pass
@@ -146,7 +146,7 @@ def test_flask_asks_once_for_each_request(scoped: Database) -> None:
         dal.item.insert(name="tea", amount=1)
 
 
-def test_flask_tells_a_scope_function_that_waits_for_itself(scoped: Database) -> None:
+def test_flask_reports_a_scope_function_that_waits_for_itself(scoped: Database) -> None:
     app = Flask(__name__)
     app.testing = True
     ringfence = Ringfence(

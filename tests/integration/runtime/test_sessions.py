@@ -255,7 +255,7 @@ def test_a_generator_closed_elsewhere_leaves_others_sessions_alone(shop: Databas
     assert shop.pool.stats().in_use == 0
 
 
-def test_a_parameter_that_cannot_be_sent_is_an_error_of_ours(shop: Database) -> None:
+def test_a_parameter_that_cannot_be_sent_is_a_ringfence_error(shop: Database) -> None:
     with pytest.raises(RingfenceError), shop.session() as dal:
         mark = "?" if shop.settings.db_type == "sqlite" else "%s"
         dal.executesql(f"SELECT {mark}", ["a", "b"])

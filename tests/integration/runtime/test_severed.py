@@ -15,7 +15,7 @@ from support.waiting import eventually
 pytestmark = pytest.mark.runtime_only
 
 
-def test_a_severed_connection_is_not_lent_again(shop: Database) -> None:
+def test_a_broken_connection_is_not_reused(shop: Database) -> None:
     with contextlib.suppress(Timeout), shop.session() as dal:
         dal.executesql("SELECT 1")
         dal.commit()  # nothing is left to do that would notice

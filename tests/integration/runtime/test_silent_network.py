@@ -69,7 +69,7 @@ def test_a_session_with_a_timeout_waits_no_longer(shop_db: FreshDatabase, wire: 
     assert shop_db.execute("SELECT name FROM item WHERE name IN ('tea', 'salt', 'rice')") == [("rice",)]
 
 
-def test_an_idle_connection_is_found_dead_soon(shop_db: FreshDatabase, wire: Stalling) -> None:
+def test_a_broken_idle_connection_is_found_soon(shop_db: FreshDatabase, wire: Stalling) -> None:
     with opened(through(shop_db, wire), PoolOptions(check_after_idle=0.0)) as shop:
         shop.run(lambda dal: dal(dal.item).count())
         wire.stall()

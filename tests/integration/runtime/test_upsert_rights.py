@@ -35,7 +35,7 @@ def _verbs(database: FreshDatabase, *verbs: str) -> tuple[dict[str, str], dict[s
     return database.env() | {"DB_USER": login, "DB_PASS": PASSWORD}, {"tables": tables}
 
 
-def test_an_account_that_may_only_insert_leaves_what_is_there(shop_db: FreshDatabase) -> None:
+def test_an_account_that_may_only_insert_leaves_existing_rows(shop_db: FreshDatabase) -> None:
     env, changes = _verbs(shop_db, "insert")
     shop_db.execute("INSERT INTO item (name, amount) VALUES ('nail', 7), ('screw', 8)")
     with runtime_shop.opened(env, None, changes) as db:

@@ -59,7 +59,7 @@ def test_the_features_state_the_longest_login_that_the_server_takes(db, tmp_path
             connection.commit()
 
 
-def test_who_is_no_longer_declared_is_locked_and_dropped_when_told(shop):
+def test_an_undeclared_account_is_locked_and_dropped_on_request(shop):
     door = shop.connect("door")
     shop.write("access.yaml", ACCESS.partition("  door:")[0] + f"removed: [{shop.login('door')}]\n")
     locked = apply_access(shop.load(), shop.env())
@@ -126,7 +126,7 @@ def test_who_is_tied_to_anything_stays(shop):
     apply_access(shop.load(), shop.env())
 
 
-def test_a_removed_login_that_is_not_ours_is_left_to_its_owner(shop):
+def test_an_unmanaged_login_that_was_removed_is_left_to_its_owner(shop):
     word = "WITH LOGIN PASSWORD" if shop.database.server.db_type == "postgresql" else "IDENTIFIED BY"
     shop.database.execute(f"CREATE USER {account(shop, 'guest')} {word} 'theirs'")
     shop.write("access.yaml", ACCESS + f"removed: [{shop.login('guest')}]\n")
@@ -193,7 +193,7 @@ def test_a_ready_verifier_is_given_in_place_of_a_password(shop):
     assert apply_access(shop.load(), env).statements == []
 
 
-def test_credentials_that_must_be_dead_are_tried(shop):
+def test_revoked_credentials_are_tried(shop):
     file = shop.root / "dead"
     file.write_text(f"# of last year\n\n{shop.login('till')}:an old one\n{shop.login('nobody')}:none\n")
     assert must_fail(shop.load(), shop.settings(), file) == []

@@ -56,7 +56,7 @@ def insert(shop, service):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_another_owns_and_nobody_was_given_is_named(shop, kind):
+def test_an_object_of_another_owner_without_grants_is_named(shop, kind):
     change(shop, "INSERT INTO customer (id, email, active) VALUES (1, 'a@b', true)")
     change(shop, *(one.format("integer") for one in (*KINDS[kind], CLOSED)))
     owner = shop.database.server.admin_user
@@ -107,7 +107,7 @@ def test_the_proof_says_that_the_right_is_missing(shop):
     ]
 
 
-def test_a_sequence_of_somebody_else_s_is_named(shop):
+def test_a_sequence_of_another_owner_is_named(shop):
     change(
         shop,
         "CREATE SEQUENCE counted",

@@ -44,7 +44,7 @@ def proof(shop):
     return verify(deployment, shop.settings(), secrets)
 
 
-def test_an_account_moves_from_host_to_host_and_nobody_who_may_stay_is_put_out(shop):
+def test_an_account_moves_from_host_to_host_without_closing_permitted_sessions(shop):
     shop.migrate()
     before = shop.connect("report")
     let_in(shop, "127.0.0.%")
@@ -87,7 +87,7 @@ def test_an_account_moves_from_host_to_host_and_nobody_who_may_stay_is_put_out(s
     assert sees(shop.connect("report"))
 
 
-def test_a_new_account_is_made_at_its_host_and_dropped_there(shop):
+def test_a_new_account_is_created_and_dropped_at_its_host(shop):
     let_in(shop, "127.0.0.1")
     shop.migrate()
     assert hosts(shop) == ["127.0.0.1"]
@@ -104,7 +104,7 @@ def test_a_new_account_is_made_at_its_host_and_dropped_there(shop):
     assert plan_access(shop.load(), shop.env()).agrees
 
 
-def test_an_account_of_the_login_that_is_not_ours_stops_the_job(shop):
+def test_an_unmanaged_account_of_the_login_stops_the_job(shop):
     shop.migrate()
     theirs = f"'{shop.login('report')}'@'10.1.%'"
     shop.database.execute(f"CREATE USER {theirs} IDENTIFIED BY 'Theirs-1-word'")

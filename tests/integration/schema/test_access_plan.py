@@ -219,7 +219,7 @@ class TestDoors:
                 cursor.execute(refused)
         door.close()
 
-    def test_a_login_of_somebody_else_is_not_shut_out_in_silence(self, shop):
+    def test_locking_an_unmanaged_login_is_reported(self, shop):
         guest, database = f'"{shop.database.prefix}legacy"', f'"{shop.database.name}"'
         shop.database.execute(
             f"GRANT CONNECT ON DATABASE {database} TO PUBLIC",

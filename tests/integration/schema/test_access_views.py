@@ -101,7 +101,7 @@ def test_an_updatable_view_takes_writes_and_a_function_is_executed(shop):
     assert plan_access(shop.load(), shop.env()).agrees
 
 
-def test_a_view_that_no_migration_makes_is_told(shop):
+def test_a_view_that_no_migration_creates_is_reported(shop):
     shop.write("shop_models.py", MODELS + VIEW.replace(" UPDATABLE", "") * 2)
     models = (shop.root / "shop_models.py").read_text()
     first, _, second = models.rpartition("active_customer")

@@ -187,7 +187,7 @@ def test_missing_passwords_stop_the_job_before_its_first_statement(shop):
     assert [sql for sql in sent if CHANGES.match(sql)] == []
 
 
-def test_a_login_that_is_not_ours_is_not_touched_unless_adopted(shop):
+def test_an_unmanaged_login_is_not_changed_unless_adopted(shop):
     login = shop.login("till")
     postgresql = shop.database.server.db_type == "postgresql"
     word = "WITH LOGIN PASSWORD" if postgresql else "IDENTIFIED BY"
@@ -247,7 +247,7 @@ def test_a_failed_statement_with_a_secret_shows_neither_it_nor_its_cause(shop):
     assert "CREATE NONSENSE '***'" in str(raised.value)
 
 
-def test_a_grant_on_a_table_that_no_migration_made_is_told_with_its_line(shop):
+def test_a_grant_on_a_table_that_no_migration_made_is_reported_with_its_line(shop):
     models = (shop.root / "shop_models.py").read_text()
     shop.write(
         "shop_models.py",

@@ -271,7 +271,7 @@ def test_the_key_alone_is_read_through_a_view(shop):
 
 
 @pytest.mark.engines("mysql", "mariadb")
-def test_a_function_and_a_procedure_of_one_name_and_their_arguments_are_told_apart(shop):
+def test_a_function_and_a_procedure_of_one_name_and_their_arguments_are_distinguished(shop):
     procedure = "PROCEDURE counted({}) SELECT one, other"
     later(shop, f"CREATE {procedure.format('one int, other int')}")
     shop.migrate()

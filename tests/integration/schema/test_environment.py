@@ -146,7 +146,7 @@ def test_what_a_revision_takes_away_is_retired(shop):
     ]
 
 
-def test_a_failed_revision_is_told_without_its_values_and_records_nothing(shop):
+def test_a_failed_revision_is_reported_without_its_values_and_records_nothing(shop):
     shop.write(
         "migrations/versions/c3.py",
         """

@@ -230,7 +230,7 @@ def test_a_proxy_that_the_admin_may_not_take_away_is_refused_by_name(made):
 
 
 @pytest.mark.engines("mysql")
-def test_the_account_that_views_run_as_is_nobodys_role(made):
+def test_the_definer_of_views_is_no_role_of_another_account(made):
     runs_as = f"'{definer(made.database.name)}'@'localhost'"
     made.hand(f"GRANT {runs_as} TO <KONG>")
     assert any("as a role" in str(one) and one.login is None for one in made.plan().exposures)
@@ -317,7 +317,7 @@ def test_an_expired_password_that_is_to_be_another_becomes_it(made):
     assert made.plan().agrees
 
 
-def test_an_admin_who_may_not_undo_it_is_told_before_anything_has_changed(made):
+def test_an_admin_who_may_not_undo_it_is_refused_before_anything_has_changed(made):
     boss = f"'{made.shop.login('boss')}'@'%'"
     rights = (
         "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, CREATE TEMPORARY TABLES,"
@@ -392,7 +392,7 @@ def test_triggers_and_events_made_by_hand_are_named(made):
     ],
     ids=["definer", "security", "body", "algorithm", "check option"],
 )
-def test_a_view_of_ours_is_made_anew(made, change):
+def test_a_managed_view_is_created_again(made, change):
     [(view,)] = made.database.execute(
         "SELECT table_name FROM information_schema.views WHERE table_schema = DATABASE() LIMIT 1"
     )

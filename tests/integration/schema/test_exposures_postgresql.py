@@ -157,7 +157,7 @@ OWN_SETTINGS = [
 
 
 @pytest.mark.parametrize("where", ["", 'IN DATABASE "{database}" '])
-def test_a_setting_that_somebody_gave_an_account_is_reset(shop, where):
+def test_a_setting_of_an_account_is_reset(shop, where):
     change(shop, *(f'ALTER ROLE "{{till}}" {where}SET {setting}' for setting in OWN_SETTINGS))
     said_of = {one.message for one in findings(shop) if one.login == shop.login("till")}
     for setting in OWN_SETTINGS:

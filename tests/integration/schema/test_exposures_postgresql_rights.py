@@ -104,7 +104,7 @@ THINGS = {
 
 
 @pytest.mark.parametrize("kind", THINGS)
-def test_what_belongs_to_somebody_else_is_refused(shop, kind):
+def test_an_object_of_another_owner_is_refused(shop, kind):
     name, says = THINGS[kind]
     owner = asked(shop, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'public'")[0][0]
     admin = shop.database.server.admin_user
@@ -159,7 +159,7 @@ def test_an_account_that_owns_is_proven_too(shop):
     )
 
 
-def test_a_function_of_somebody_else_s_is_named(shop):
+def test_a_function_of_another_owner_is_named(shop):
     change(
         shop,
         "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW; END'",
@@ -175,7 +175,7 @@ def test_a_function_of_somebody_else_s_is_named(shop):
     )
 
 
-def test_rules_and_event_triggers_are_noted_and_their_functions_are_nobody_else_s(shop):
+def test_rules_and_event_triggers_are_noted_and_their_functions_have_no_other_owner(shop):
     change(
         shop,
         "CREATE RULE also AS ON INSERT TO purchase DO ALSO DELETE FROM customer WHERE false",
@@ -242,7 +242,7 @@ def test_an_admin_without_superuser_rights_repairs_what_it_may_and_names_the_res
             apply_access(shop.load(), shop.env(**as_boss))
 
 
-def test_tables_that_another_admin_made_are_not_somebody_else_s(shop):
+def test_tables_of_another_admin_are_accepted(shop):
     """As the first admin left them: its own, and the second is a superuser or a member of it."""
     change(
         shop,

@@ -77,7 +77,7 @@ def everybody_s(shop):
     return [one for one in found if one.service == "all accounts"]
 
 
-def test_a_view_without_a_column_and_one_that_is_not_there(db, tmp_path):
+def test_a_view_without_a_column_and_a_missing_view(db, tmp_path):
     shop = lay(db, tmp_path, VIEW)
     shop.migrate()
     db.execute(

@@ -208,7 +208,7 @@ def test_from_16_on_a_role_of_another_creator_is_named(admin):
 
 
 @pytest.mark.engines("mariadb", "galera", "mysql")
-def test_what_only_the_servers_administrator_can_revoke_is_told_and_not_tried(admin):
+def test_what_only_the_servers_administrator_can_revoke_is_reported_and_not_tried(admin):
     job(admin)
     admin.shop.database.execute(f"GRANT PROCESS ON *.* TO '{admin.shop.login('till')}'@'%'")
     with pytest.raises(JobFailed, match=r"till: process on server: only an administrator of the server"):
@@ -229,7 +229,7 @@ def test_what_only_the_servers_administrator_can_revoke_is_told_and_not_tried(ad
         ("SELECT 1", "SCHEMA {schema}", "CREATE"),
     ],
 )
-def test_a_grant_on_what_is_not_the_admins_is_told_and_not_tried(admin, make, thing, right):
+def test_a_grant_on_what_is_not_the_admins_is_reported_and_not_tried(admin, make, thing, right):
     job(admin)
     shop = admin.shop
     on = thing.format(
@@ -245,7 +245,7 @@ def test_a_grant_on_what_is_not_the_admins_is_told_and_not_tried(admin, make, th
 
 
 @pytest.mark.engines("mariadb", "galera", "mysql")
-def test_a_grant_that_spells_the_database_otherwise_than_the_admins_own_is_told_and_not_tried(admin):
+def test_a_grant_that_spells_the_database_otherwise_than_the_admins_own_is_reported_and_not_tried(admin):
     job(admin)
     shop, till = admin.shop, f"'{admin.shop.login('till')}'@'%'"
     assert "_" in shop.database.name

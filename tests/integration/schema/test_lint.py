@@ -100,7 +100,7 @@ def test_only_what_the_database_lacks_is_looked_at(shop):
 
 
 @pytest.mark.engines("sqlite")
-def test_a_file_that_is_not_there_is_not_made(shop, tmp_path):
+def test_a_missing_file_is_not_created(shop, tmp_path):
     nowhere = tmp_path / "nowhere.sqlite"
     env = {"DB_TYPE": "sqlite", "DB_NAME": str(nowhere)}
     assert pending(shop.load(), env) == {"a1", "b2"}
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_there_is_not_made(shop, tmp_path):
 
 
 @pytest.mark.engines("sqlite")
-def test_a_database_of_other_migrations_is_told(shop):
+def test_a_database_of_other_migrations_is_reported(shop):
     shop.migrate()
     shop.database.execute("UPDATE alembic_version SET version_num = 'elsewhere'")
     done = shop.run("ringfence", "lint")

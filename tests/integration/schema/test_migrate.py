@@ -16,7 +16,7 @@ def shop(db, tmp_path):
     return shop
 
 
-def test_migrate_tells_a_person_what_it_did(shop):
+def test_migrate_reports_as_text(shop):
     done = shop.run("ringfence", "migrate")
     assert done.returncode == 0, done.stderr
     assert "applied a1\napplied b2" in done.stdout
@@ -27,7 +27,7 @@ def test_migrate_tells_a_person_what_it_did(shop):
         assert shop.password(service) not in done.stdout + done.stderr
 
 
-def test_migrate_tells_a_machine_what_it_did(shop):
+def test_migrate_reports_as_json(shop):
     done = shop.run("ringfence", "migrate", "--json")
     document = json.loads(done.stdout)
     assert document["ok"] is True
@@ -66,7 +66,7 @@ def test_bootstrap_brings_a_file_to_head_again_and_again(shop):
 
 
 @pytest.mark.engines("sqlite")
-def test_bootstrap_of_a_file_in_no_folder_is_told(shop):
+def test_bootstrap_of_a_file_in_a_missing_folder_is_reported(shop):
     done = shop.run("ringfence", "bootstrap", DB_NAME="no/such/folder/x.db")
     assert done.returncode == 1
     assert "there is no folder no/such/folder" in done.stderr

@@ -103,7 +103,7 @@ def test_no_upsert_and_no_replace_reaches_another_row(contacts):
     assert sorted(row[4] for row in after.values()) == ["B", "C", "D", "E", "new"]
 
 
-def test_the_guards_hinder_nobody_else(contacts):
+def test_the_triggers_leave_other_accounts_alone(contacts):
     contacts.database.execute("UPDATE contact SET hits = hits + 1")
     with contacts.statements("owner") as run:
         assert run("UPDATE contact SET hits = 2") == 5
@@ -156,7 +156,7 @@ def test_a_bound_scope_holds_through_a_pooled_connection(contacts):
     assert {id_: row for id_, row in contacts.rows().items() if id_ in before} == before
 
 
-def test_a_connection_whose_scope_cannot_be_cleared_is_not_lent_again(contacts, monkeypatch):
+def test_a_connection_whose_scope_cannot_be_cleared_is_not_reused(contacts, monkeypatch):
     with contacts.open("tenant", size=1) as db:
         with db.session(scope={"tenant": 7}) as dal:
             dal(dal.contact).count()

@@ -267,7 +267,7 @@ def test_a_migration_written_by_hand(shop, admin):
     _is_as_said(admin)
 
 
-def test_the_lint_knows_the_types_of_a_migration_as_they_are_there(shop):
+def test_the_lint_knows_the_types_that_a_migration_creates(shop):
     shop.write("migrations/versions/c3.py", BY_HAND)
     scripts = scripts_in(shop.root / "migrations")
     (doc,) = [

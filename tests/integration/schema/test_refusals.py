@@ -102,7 +102,7 @@ def test_no_verb_traces_back_under_an_admin_who_lacks_rights(shop, kind):
 
 
 @pytest.mark.engines("postgresql")
-def test_a_table_of_versions_that_is_somebody_elses_is_named(shop):
+def test_a_version_table_of_another_owner_is_named(shop):
     login = another_admin(shop, "owner")
     for table in shop.database.execute(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -159,7 +159,7 @@ def in_schemas(db, tmp_path, made="pass"):
 
 
 @pytest.mark.requires("accounts")
-def test_a_schema_that_nobody_makes_is_named_with_the_statement_before_anything_has_changed(db, tmp_path):
+def test_a_missing_schema_is_named_with_the_statement_before_anything_has_changed(db, tmp_path):
     shop = in_schemas(db, tmp_path)
     postgresql = db.operations is postgres
     statements = [f"CREATE {'SCHEMA' if postgresql else 'DATABASE'} {name}" for name in ("crew", named(db))]
@@ -253,7 +253,7 @@ def longer(shop):
 
 
 @pytest.mark.engines("postgresql")
-def test_a_view_that_the_revision_drops_first_is_in_nobodys_way(shop):
+def test_a_view_that_the_revision_drops_first_is_no_obstacle(shop):
     shop.database.execute(VIEWS["VIEW"])
     dropped = "op.execute('DROP VIEW \"known Ones\"')"
     text = THIRD.replace("CHANGE", CHANGES["another type"]).replace("BEFORE", dropped)

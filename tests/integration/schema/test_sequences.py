@@ -140,7 +140,7 @@ def test_a_scoped_account_draws_too(shop):
 
 
 @pytest.mark.requires("sequences")
-def test_who_may_not_insert_may_not_draw(shop):
+def test_an_account_without_insert_may_not_use_the_sequence(shop):
     with opened(shop, "report") as db, pytest.raises(AccessDenied), db.session() as dal:
         dal.executesql(
             {"postgresql": "SELECT nextval('bill_ids')"}.get(
@@ -189,7 +189,7 @@ def test_a_default_of_the_server_draws_with_the_account_s_right(db, tmp_path):
 
 
 @pytest.mark.engines("mysql", "sqlite")
-def test_a_key_counts_by_itself_where_there_are_no_sequences(db, tmp_path):
+def test_a_key_is_generated_on_engines_without_sequences(db, tmp_path):
     shop = shop_of(tmp_path, db, KEY_ALONE, ALL)
     shop.migrate()
     with opened(shop, "till") as service, service.session() as dal:

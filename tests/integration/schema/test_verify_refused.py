@@ -70,7 +70,7 @@ def test_a_function_that_the_database_lacks_is_not_proven(shop):
 
 
 @pytest.mark.engines("postgresql", "mariadb", "mysql")
-def test_a_login_that_is_not_ours_yet_is_said_to_be_that_and_not_to_lack_what_it_holds(shop):
+def test_an_unmanaged_login_is_reported_as_such_and_not_as_lacking_privileges(shop):
     login = shop.login("report")
     [row] = shop.database.execute(
         f"SELECT login, service, state FROM ringfence_account WHERE login = '{login}'"

@@ -181,7 +181,7 @@ def test_plan_and_proof_are_content_and_later_revisions_run(shop):
 
 
 @pytest.mark.engines("mysql", "mariadb")
-def test_no_function_of_ours_is_made_for_a_view(shop):
+def test_no_function_is_created_for_a_view(shop):
     """Ours is made after the revisions, which could not use it: a view reads a function of the models."""
     found = shop.database.execute(
         "SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE() ORDER BY 1"

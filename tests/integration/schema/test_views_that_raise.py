@@ -118,7 +118,7 @@ def test_a_view_that_raises_without_its_column_is_not_as_the_mirror_says(shop):
     assert {(kind, table) for _, kind, _, table, _ in found} == {("not-proven", "mine")}
 
 
-def test_a_view_that_is_not_there_is_not_proven(shop):
+def test_a_missing_view_is_not_proven(shop):
     shop.database.execute("DROP VIEW mine")
     found = {(f.service, f.kind, f.verb, f.table, f.columns) for f in proof(shop).findings if f.table}
     assert ("reader", "not-proven", "select", "mine", ("id", "name")) in found

@@ -33,7 +33,7 @@ def test_two_databases_do_not_see_each_other(server) -> None:
         other.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
 
 
-def test_a_dropped_database_is_gone_whoever_is_connected(server) -> None:
+def test_a_dropped_database_is_gone_despite_open_connections(server) -> None:
     with server.database() as database:
         database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         lingering = database.connect()

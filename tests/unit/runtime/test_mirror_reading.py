@@ -291,7 +291,7 @@ def test_a_value_of_another_type_is_refused_or_means_the_same(where: Any, data: 
         ("scopes.tenant.unset", "never", "scopes.tenant.unset: must be one of none, error"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_path(path: str, value: Any, told: str) -> None:
+def test_an_error_is_reported_with_its_path(path: str, value: Any, told: str) -> None:
     with pytest.raises(BadMirror, match=f"^till.json: .*{told}"):
         Mirror.parse(changed(RICH, tuple(path.split(".")), value), "till.json")
 

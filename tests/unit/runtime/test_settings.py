@@ -41,7 +41,7 @@ def test_a_type_that_is_nearly_right_is_answered_with_the_right_one() -> None:
         Settings.from_env(BASE | {"DB_TYPE": "oracle"})
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(BadSettings) as raised:
         Settings.from_env(
             {"DB_TYPE": "mysql", "DB_POOL_SIZE": "none", "DB_RETRY_DELAY": "-1", "DB_SSLMODE": "maybe"}
@@ -132,7 +132,7 @@ def test_what_is_no_whole_number(name: str, text: str) -> None:
         "DB_WORKERS",
     ],
 )
-def test_bytes_that_are_no_text_are_told_by_their_variable(name: str) -> None:
+def test_bytes_that_are_no_text_are_reported_by_their_variable(name: str) -> None:
     with pytest.raises(BadSettings, match=f"^.*:\n  {name} holds bytes that are no UTF-8 text$"):
         Settings.from_env(BASE | {name: os.fsdecode(b"caf\xe9")})
 

@@ -60,7 +60,7 @@ def read(env: Mapping[str, str], password: str) -> Settings | None:
 
 @quick
 @given(PASSWORDS, URLS, st.data())
-def test_a_url_that_is_wrong_tells_no_password(password: str, form: str, data: st.DataObject) -> None:
+def test_the_error_for_a_wrong_url_shows_no_password(password: str, form: str, data: st.DataObject) -> None:
     url = form.replace("{}", password)
     if data.draw(st.booleans(), "cut"):
         url = url[: data.draw(st.integers(0, len(url)), "up to")]
@@ -72,7 +72,7 @@ def test_a_url_that_is_wrong_tells_no_password(password: str, form: str, data: s
 
 @quick
 @given(PASSWORDS, NAMES, st.sampled_from(["postgresql", "mysql", "sqlite"]))
-def test_a_password_in_another_variable_is_not_told(password: str, name: str, db_type: str) -> None:
+def test_a_password_in_another_variable_is_not_shown(password: str, name: str, db_type: str) -> None:
     base = {"DB_TYPE": db_type, "DB_NAME": "shop", "DB_USER": "till", "DB_HOST": "db"}
     read(base | {name: password}, password)
     read({name: password}, password)
@@ -104,7 +104,7 @@ def test_what_a_function_gives_is_looked_at() -> None:
     assert isinstance(settings.login(), Login)
 
 
-def test_a_password_in_place_of_its_file_is_told_as_what_it_is(tmp_path: Path) -> None:
+def test_a_password_in_place_of_its_file_is_reported_as_such(tmp_path: Path) -> None:
     base = {"DB_TYPE": "mysql", "DB_NAME": "shop", "DB_USER": "till"}
     for slip in ("hunter2hunter2", "/hunter2hunter2", "hunter2/hunter2"):
         with pytest.raises(BadSettings, match="is it the password itself") as raised:

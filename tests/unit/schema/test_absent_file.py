@@ -57,7 +57,7 @@ def test_a_revision_is_compared_with_a_scratch_file_until_there_is_one(shop):
     assert inside(shop) == {}
 
 
-def test_a_plan_of_a_file_that_is_not_there_is_that_of_an_empty_one(shop):
+def test_a_plan_of_a_missing_file_equals_that_of_an_empty_one(shop):
     ran = shop.run("ringfence", "plan", "--json")
     plan = json.loads(ran.stdout)["error"]["plan"]
     assert (ran.returncode, inside(shop)) == (2, {})

@@ -62,7 +62,7 @@ def compared(root, old, new=None):
     return differences(found.widened), differences(found.narrowed)
 
 
-def test_what_the_models_no_longer_have_is_told_as_it_was_given(root):
+def test_grants_on_removed_models_are_reported_as_they_were_given(root):
     widened, narrowed = compared(root, OLD)
     assert narrowed == [
         ("till", "customer", "select", ("nick",), "region in 'north', 'south'"),

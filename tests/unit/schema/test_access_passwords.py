@@ -40,7 +40,7 @@ def test_one_variable_of_json_names_logins_or_services():
 
 
 @pytest.mark.parametrize("text", ["hush", '["hush"]', '{"till": {"hush": 1}}'])
-def test_what_is_no_json_of_passwords_is_told_without_it(text):
+def test_an_invalid_json_of_passwords_is_reported_without_its_text(text):
     with pytest.raises(passwords.MissingPasswords, match="ALL: is no JSON object") as raised:
         passwords.from_environment(ACCOUNTS, {"ALL": text}, PasswordSource(variable="ALL"))
     assert "hush" not in str(raised.value)

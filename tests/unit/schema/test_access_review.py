@@ -66,7 +66,7 @@ def test_show_cuts_nothing_off(root, capsys, monkeypatch):
     assert line.split() == ["till", "till", "purchase", "select", "all", "every", "row", "access.yaml:7"]
 
 
-def test_diff_tells_widened_and_narrowed_apart(root, capsys):
+def test_diff_distinguishes_widened_and_narrowed(root, capsys):
     old = root / "old.yaml"
     old.write_text((root / "access.yaml").read_text())
     write(
@@ -234,7 +234,7 @@ def test_lint_names_indexes_that_a_policy_takes_away(root, capsys):
     assert not [found for found in lint(Deployment.load(root)) if found.id == "unusable-index"]
 
 
-def test_diff_tells_wider_rows_from_narrower_ones(root, capsys):
+def test_diff_distinguishes_wider_rows_from_narrower_ones(root, capsys):
     def manifest(*ids):
         return "version: 1\naccounts:\n" + "".join(
             f"  s{n}: {{tables: {{purchase: {{select: all, rows: {{id: {i}}}}}}}}}\n"

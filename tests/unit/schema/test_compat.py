@@ -107,7 +107,7 @@ def test_the_installed_implementation_of_each_dialect_is_used(dialect, kind):
     assert isinstance(MigrationContext.configure(dialect_name=dialect).impl, kind)
 
 
-def test_the_methods_that_implementations_override_are_there():
+def test_the_methods_that_implementations_override_exist():
     assert callable(DefaultImpl._exec)
     assert callable(DefaultImpl.render_ddl_sql_expr)
 

@@ -113,7 +113,7 @@ def test_a_mistake_in_the_deployment_file_has_its_line(write, toml, expected):
     assert any(text.startswith(expected) for text in found), found
 
 
-def test_an_error_in_the_models_is_told_with_its_own_line(write):
+def test_an_error_in_the_models_is_reported_with_its_own_line(write):
     root = write(more="raise RuntimeError('no')")
     [text] = mistakes(root)
     assert "RuntimeError: no at models_of_test_" in text
@@ -201,7 +201,7 @@ def test_what_an_engine_cannot_keep_is_refused_to_who_is_granted_it(write, more,
         ),
     ],
 )
-def test_models_that_nobody_can_use_are_told_with_file_and_line(write, more, line, expected):
+def test_unusable_models_are_reported_with_file_and_line(write, more, line, expected):
     found = mistakes(write(models=MODELS.replace("MORE", more)))
     assert any(f".py:{line}: {expected}" in text for text in found), found
 

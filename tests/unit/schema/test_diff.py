@@ -62,7 +62,7 @@ def test_every_account_reads_the_releases():
     }
 
 
-def test_a_table_of_another_schema_is_wanted_there():
+def test_a_table_of_another_schema_is_expected_in_it():
     grant = Grant("delete", "sales", "customer", None, ORIGIN)
     wanted = table_privileges([Account("till", "till", (grant,), ORIGIN)], "public")
     assert Privilege("till", "table", "sales", "customer", "delete") in wanted

@@ -34,7 +34,7 @@ def test_a_trigger_of_a_missing_table_is_listed_because_create_table_does_not_ma
     assert shown(snapshot(TABLE, trigger), snapshot()) == ["add table song", "add trigger song.noted"]
 
 
-def test_a_change_says_what_is_there_and_what_is_wanted():
+def test_a_change_names_the_present_and_the_expected_state():
     other = ("column", "song", "title", {"type": "varchar(20)", "null": "no", "default": "'x'"})
     assert shown(snapshot(TABLE, TITLE), snapshot(TABLE, other)) == [
         "modify column song.title: default 'x', wanted none; type varchar(20), wanted text"

@@ -42,7 +42,7 @@ def test_a_type_that_stays_changes_nothing(type_, engine):
 
 
 @given(types, types, engines)
-def test_there_and_back_loses_something_unless_both_are_one(old, new, engine):
+def test_a_change_and_its_reverse_lose_something_unless_both_are_one(old, new, engine):
     dialect = DIALECT[engine]
     assume(not same(old, new, dialect))
     assert narrows(old, new, engine, dialect) or narrows(new, old, engine, dialect)

@@ -53,7 +53,7 @@ def test_it_counts_on_the_statement_and_just_above_it(bench, body):
         f"{ALLOW}\nwith op.batch_alter_table('thing') as batch:\n    batch.drop_column('note')",
     ],
 )
-def test_elsewhere_it_allows_nothing_and_is_told(bench, body):
+def test_elsewhere_it_allows_nothing_and_is_reported(bench, body):
     bench.upgrade(body)
     assert set(told(bench.lint())) == {"RF002", "RF102"}
 
@@ -71,7 +71,7 @@ def test_without_a_reason_it_allows_nothing(bench, comment):
     ("comment", "message"),
     [("RF999 because why not", "no rule RF999"), ("it because of me", "names no rule")],
 )
-def test_a_rule_that_there_is_not(bench, comment, message):
+def test_an_unknown_rule(bench, comment, message):
     path = bench.upgrade(f"pass  # ringfence: allow {comment}")
     (found,) = bench.lint()
     assert (found.rule, found.engines) == ("RF002", ())
@@ -152,7 +152,7 @@ def test_a_migration_that_cannot_be_read(bench):
         bench.lint()
 
 
-def test_every_rule_has_its_place_in_the_documentation():
+def test_every_rule_is_documented():
     page = (ROOT / "docs/reference/lint/README.md").read_text(encoding="utf-8")
     anchors = {line.removeprefix("### ").strip() for line in page.splitlines() if line.startswith("### ")}
     assert anchors == set(RULES)

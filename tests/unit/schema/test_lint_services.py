@@ -126,7 +126,7 @@ def test_not_null_before_the_revision_that_a_service_waits_for_troubles_it_not(b
     assert "RF303" not in told(bench.lint("r2"))
 
 
-def test_not_null_with_a_default_of_the_server_troubles_nobody(bench):
+def test_not_null_with_a_server_default_is_no_finding(bench):
     bench.mirror("till", "thing", column("id", write=True), verbs=("insert",))
     bench.upgrade("with op.batch_alter_table('thing') as b:\n    b.alter_column('name', nullable=False)")
     assert not messages(bench, "RF303")

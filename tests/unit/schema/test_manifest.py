@@ -232,7 +232,7 @@ def test_what_cannot_be_said_of_views_functions_and_hosts_has_its_line(lines, en
     assert told in mistakes[0]
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file():
     found = mistakes_of(
         "version: 2\nacounts: {}\naccounts:\n  a: {tables: {nowhere: ro}}\n  b: {tables: {events: rwx}}\n  c: {}\n"
     )

@@ -223,6 +223,6 @@ def test_a_mistake_has_its_line_and_a_resolution(entry, expected):
         ("{other: {type: integer}}", "`scopes:` declares no 't'"),
     ],
 )
-def test_a_wrong_declaration_is_told(scopes, expected):
+def test_a_wrong_declaration_is_reported(scopes, expected):
     found = mistakes("{select: all, rows: {tenant: ':t'}}", f"scopes: {scopes}\n")
     assert any(expected in text for text in found), found

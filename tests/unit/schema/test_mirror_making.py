@@ -161,7 +161,7 @@ def test_a_default_arises_in_this_way(tmp_path, column, expected):
     assert columns(tmp_path, column)["x"].default == expected
 
 
-def test_what_the_server_fills_in_nobody_writes(tmp_path):
+def test_generated_columns_are_not_writable(tmp_path):
     computed = columns(tmp_path, sa.Column("x", sa.Integer, sa.Computed("1 + 1")))["x"]
     assert (computed.selectable, computed.insertable, computed.updatable) == (True, False, False)
     assert computed.on_update == Default("computed")

@@ -75,7 +75,7 @@ def test_what_is_written_is_written_the_same_again(pieces):
     assert written(tokens(once), "app") == once
 
 
-def test_a_quote_that_nobody_closes_is_refused():
+def test_an_unclosed_quote_is_refused():
     with pytest.raises(JobFailed, match="cannot be read from its character 22 on"):
         read("CREATE TABLE `song` (\n`id int)")
 

@@ -331,7 +331,7 @@ def test_what_a_revision_did_after_asking_the_database_is_in_doubt(bench):
     assert "1 table is not ours: left alone: after (what r2 made is not known" in told
 
 
-def test_a_person_names_what_is_ours_and_what_is_others(bench):
+def test_managed_and_external_objects_are_configured(bench):
     (bench.root / "ringfence.toml").write_text(
         f'name = "bench"\nengines = {list(ENGINES)}\nmodels = ["bench_models:metadata"]\n'
         'drop = ["old", "thing.stale", "area.ours", "index:thing.ix_old", "constraint:thing.ck_old"]\n'
@@ -386,7 +386,7 @@ def test_what_cannot_be_read_is_refused_by_file_and_line(bench, line, says):
         _ = bench.deployment
 
 
-def test_what_is_left_alone_is_told_in_one_short_line(bench):
+def test_ignored_objects_are_reported_in_one_short_line(bench):
     owned = ownership(bench.deployment, "sqlite")
     assert left_alone([], owned) is None
     names = [Name("table", "", f"t{number}", f"t{number}") for number in range(10)]

@@ -37,7 +37,7 @@ def test_a_file_gives_its_password_or_an_error_without_it(
 
 @settings(deadline=None)
 @given(PASSWORDS, st.sampled_from(["", "_FILE"]), st.booleans())
-def test_a_password_of_an_account_is_not_told(password: str, form: str, as_json: bool) -> None:
+def test_a_password_of_an_account_is_not_shown(password: str, form: str, as_json: bool) -> None:
     env = {f"{TILL.variable}{form}": password}
     source = None
     if as_json:

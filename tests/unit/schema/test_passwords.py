@@ -39,7 +39,7 @@ def test_all_missing_passwords_are_named_at_once():
         ({"TILL_DB_PASS": "a\0b"}, "NUL"),
     ],
 )
-def test_what_is_wrong_with_a_password_is_told_without_it(env, told):
+def test_a_wrong_password_is_reported_without_its_value(env, told):
     with pytest.raises(passwords.MissingPasswords, match=told):
         passwords.from_environment(ACCOUNTS[1:], env)
 

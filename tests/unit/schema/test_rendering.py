@@ -162,7 +162,7 @@ def test_a_type_is_the_same_on_every_dialect(kind: Any, dialect: str) -> None:
         assert _ddl(read, each) == _ddl(kind, each), text
 
 
-def test_a_decorator_of_somebody_s_is_written_as_what_it_is_and_imports_nothing_of_theirs() -> None:
+def test_a_custom_type_decorator_is_written_as_its_implementation_without_imports() -> None:
     for kind in (Key(), Moment(), JsonText()):
         context = _context("sqlite")
         assert type(kind).__name__ not in render_type(kind, context)

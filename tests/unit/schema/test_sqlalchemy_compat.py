@@ -34,12 +34,12 @@ def test_variants_are_read_and_set_in_place():
     assert not compat.variants(sa.String(20))
 
 
-def test_affinity_tells_integers():
+def test_affinity_recognizes_integers():
     assert compat.is_integer(sa.BigInteger())
     assert not compat.is_integer(sa.Numeric())
 
 
-def test_cache_keys_tell_types_apart():
+def test_cache_keys_distinguish_types():
     assert compat.static_cache_key(sa.String(20)) != compat.static_cache_key(sa.String(30))
     assert compat.static_cache_key(sa.String(20)) == compat.static_cache_key(sa.String(20))
     first, second = DeclaredAs(sa.Integer, mysql="INT"), DeclaredAs(sa.Integer, mysql="INTEGER")

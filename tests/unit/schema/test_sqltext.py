@@ -46,7 +46,7 @@ def test_text_says_what_was_given_or_is_refused(sql):
         ("A", None),
     ],
 )
-def test_a_name_is_told_from_an_expression(text, expected):
+def test_a_name_is_distinguished_from_an_expression(text, expected):
     assert name(text) == expected
 
 
@@ -56,6 +56,6 @@ def test_a_list_of_names_holds_nothing_else():
 
 
 @pytest.mark.parametrize("text", ["(a", "('a)", "(a, 'b)"])
-def test_what_does_not_end_is_told(text):
+def test_an_unterminated_text_is_reported(text):
     with pytest.raises(ValueError, match="do not end"):
         group(text, 0)
