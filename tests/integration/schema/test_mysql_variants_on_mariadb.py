@@ -1,4 +1,4 @@
-"""What models and migrations say for MySQL holds on MariaDB too, where they say nothing for MariaDB themselves."""
+"""Variants of models and migrations for MySQL apply to MariaDB too, unless MariaDB has its own."""
 
 import sys
 import types

@@ -1,4 +1,4 @@
-"""A block that waits for a server ends when its time is up, and only then."""
+"""A wait for a server ends when its timeout is over, and only then."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""A revision that makes a table call a function gives it to who writes there, in its own transaction."""
+"""A revision after which a table calls a function grants EXECUTE to the accounts that write the table."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A look that takes too long is ended by the server itself, on every engine."""
+"""A query of the admin side that takes too long is ended by the server, on every engine."""
 
 import time
 

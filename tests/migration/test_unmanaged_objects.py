@@ -1,4 +1,4 @@
-"""What no migration made and nobody named is never dropped; what is ours is dropped when a person says so."""
+"""Objects that no migration made are never dropped; managed objects are dropped on request."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a revision says of types, CHECKs and defaults: on each engine it makes what `create_all` makes."""
+"""The types, CHECKs and defaults of a revision equal those of `create_all` on each engine."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a server refuses of the models is named with its file and line, and doing what the error says mends it."""
+"""Errors for models that a server refuses name file and line, and their resolution works."""
 
 import re
 

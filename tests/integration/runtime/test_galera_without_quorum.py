@@ -1,4 +1,4 @@
-"""What a Galera node that has lost its cluster says (1180, tried on MariaDB 10.11), before COMMIT and of COMMIT."""
+"""The error of a Galera node that has lost its cluster (1180, on MariaDB 10.11), before and at COMMIT."""
 
 from typing import Any
 

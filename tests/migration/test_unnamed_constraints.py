@@ -1,4 +1,4 @@
-"""Constraints that the models do not name come to a table that exists, and go again."""
+"""Constraints that the models do not name are added to an existing table, and dropped again."""
 
 import pytest
 

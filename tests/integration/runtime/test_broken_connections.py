@@ -1,4 +1,4 @@
-"""What was ended from another thread is not lent to the next session."""
+"""A connection that another thread ended is not used by the next session."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Access after a revision, where it is one transaction: what it makes is never there without its grants."""
+"""Where a revision is one transaction, its objects never exist without their grants."""
 
 import threading
 
