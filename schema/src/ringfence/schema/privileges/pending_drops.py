@@ -189,7 +189,7 @@ def kept_on_dropped_tables(
         for p in held
         if p.kind == "table" and p.verb in _VERBS and p.login in declared and retained.table(p) in tables
     }
-    # `declared_privileges` derives implied privileges from a manifest: so the accounts get their former grants back.
+    # `Privileges.declared` derives implied privileges from a manifest: so the accounts get their former grants back.
     still: dict[str, Account] = {}
     for login in {p.login for p in kept}:
         account = declared[login]

@@ -31,7 +31,7 @@ class Entry:
     state: str = DONE
     """`DONE`, `STARTED` or `FAILED`."""
     session: str = ""
-    """The server session that runs it, as `Backend.session_of` identifies it; empty where there is none."""
+    """The server session that runs it, as `Sessions.identifier` names it; empty where there is none."""
     before: str | None = None
     """The columns of the database before the revision, `packed`; one entry of a revision has them, the others None."""
 
