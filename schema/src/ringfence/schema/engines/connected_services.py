@@ -52,8 +52,8 @@ def _by_account(backend: Backend, connection: sa.Connection, logins: tuple[str, 
 
 def _by_name(backend: Server, connection: sa.Connection, logins: tuple[str, ...]) -> Iterator[Connected]:
     for login, name, count in connection.exec_driver_sql(_NAMED, {"logins": list(logins)}):
-        told = name if name.startswith(_PREFIX) and len(name.encode()) < _LONGEST else ""
-        yield Connected(login, int(count), told.rpartition("@")[2] or None)
+        service = name if name.startswith(_PREFIX) and len(name.encode()) < _LONGEST else ""
+        yield Connected(login, int(count), service.rpartition("@")[2] or None)
 
 
 _LOOKS: Mapping[str, Callable[[Backend, sa.Connection, tuple[str, ...]], Iterator[Connected]]] = {

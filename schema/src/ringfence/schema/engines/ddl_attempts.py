@@ -22,15 +22,15 @@ def taken_back(tables: Iterable[tuple[str, str]]) -> Iterator[Attempt]:
         yield "drop", key, f"DROP TABLE {name}"
 
 
-def without_effect(tables: Iterable[tuple[str, str]], there: str) -> Iterator[Attempt]:
+def without_effect(tables: Iterable[tuple[str, str]], existing: str) -> Iterator[Attempt]:
     """Yield DDL statements for engines where each one commits; each would fail for another reason if it were allowed.
 
     Args:
         tables: The key and the quoted name of each table.
-        there: The quoted name of a table that exists.
+        existing: The quoted name of a table that exists.
     """
-    yield "create table", None, f"CREATE TABLE {there} (id INTEGER)"
-    yield "create view", None, f"CREATE VIEW {there} AS SELECT 1 AS one"
+    yield "create table", None, f"CREATE TABLE {existing} (id INTEGER)"
+    yield "create view", None, f"CREATE VIEW {existing} AS SELECT 1 AS one"
     for key, name in tables:
         yield "alter", key, f"ALTER TABLE {name} DROP COLUMN {NEW}"
         yield "drop", key, f"DROP VIEW {name}"

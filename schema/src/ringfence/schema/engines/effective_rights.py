@@ -155,8 +155,8 @@ def normal(condition: str) -> str:
 
 
 def _normal(parts: Iterable[str]) -> Iterator[str]:
-    for place, part in enumerate(parts):
-        if place % 2:
+    for position, part in enumerate(parts):
+        if position % 2:
             yield part
             continue
         plain = re.sub(r"\bIN \(", "= ANY (ARRAY[", part, flags=re.IGNORECASE)

@@ -25,7 +25,7 @@ _LAG = (
     " CASE WHEN replay_lsn >= pg_catalog.pg_current_wal_lsn() THEN 0 ELSE extract(epoch FROM replay_lag) END"
     " FROM pg_catalog.pg_stat_replication"
 )
-# engine -> the statement that reads a replica's status, and the privilege that it needs there.
+# engine -> the statement that reads a replica's status, and the privilege that it needs on the replica.
 _ASKED = {
     "mysql": ("SHOW REPLICA STATUS", "REPLICATION CLIENT"),
     "mariadb": ("SHOW ALL REPLICAS STATUS", "REPLICA MONITOR"),

@@ -26,7 +26,7 @@ class RevisionQueries(Protocol):
     def wanted(
         self, connection: sa.Connection, deployment: "Deployment", tables: Collection[tuple[str, str]]
     ) -> set[Privilege]:
-        """Return those privileges of `Accounts.declared_privileges` that concern these tables."""
+        """Return those privileges of `Privileges.declared` that concern these tables."""
         ...
 
     def altered(self, connection: sa.Connection) -> frozenset[tuple[str, str]]:

@@ -97,15 +97,15 @@ def table_privileges(accounts: Iterable[Account], default_schema: str) -> set[Pr
         accounts: The accounts that are declared.
         default_schema: The real name of the default schema.
     """
-    wanted = set()
+    found = set()
     for account in accounts:
         for name in READABLE:
-            wanted.add(Privilege(account.login, "table", default_schema, name, "select"))
+            found.add(Privilege(account.login, "table", default_schema, name, "select"))
         for grant in account.grants:
             schema = grant.schema or default_schema
             for column in grant.columns if grant.columns is not None else ("",):
-                wanted.add(Privilege(account.login, "table", schema, grant.table, grant.verb, column))
-    return wanted
+                found.add(Privilege(account.login, "table", schema, grant.table, grant.verb, column))
+    return found
 
 
 def difference(wanted: Iterable[Privilege], held: Iterable[Privilege]) -> Difference:

@@ -7,15 +7,11 @@ assumed to have taken effect.
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
-_OPTIONS: dict[str, Any] = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
-}
+from ringfence.schema.state.table_options import INNODB_OPTIONS
+
 _LONGEST = 4000  # characters of a statement, or of an error, that are kept
 
 table = sa.Table(
@@ -26,7 +22,7 @@ table = sa.Table(
     sa.Column("steps", sa.Integer, nullable=False),
     sa.Column("statement", sa.Text, nullable=False),
     sa.Column("failure", sa.Text),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 _ROW = 1
 

@@ -1,7 +1,6 @@
 """Ringfence's tables: applied and unfinished revisions, what releases dropped, managed accounts, and their records."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
@@ -10,15 +9,11 @@ from sqlalchemy.dialects import mysql
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.models.columns import Timestamp
 from ringfence.schema.state.columns import ColumnPath
+from ringfence.schema.state.table_options import INNODB_OPTIONS
 
 FORMAT = 1
 PREFIX = "ringfence_"
 _NAME = sa.String(128)
-_OPTIONS: dict[str, Any] = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"))
-}
 _LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 metadata = sa.MetaData()
@@ -29,7 +24,7 @@ release = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("revision", sa.String(64), nullable=False, unique=True),
     sa.Column("applied_at", Timestamp, nullable=False),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 # What a release dropped: a column of NULL means the whole table, a schema of NULL the default one.
 retired = sa.Table(
@@ -40,7 +35,7 @@ retired = sa.Table(
     sa.Column("schema", _NAME),
     sa.Column("table", _NAME, nullable=False),
     sa.Column("column", _NAME),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 account = sa.Table(
     "ringfence_account",
@@ -48,7 +43,7 @@ account = sa.Table(
     sa.Column("login", _NAME, primary_key=True),
     sa.Column("service", sa.String(255), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 # The hosts of managed accounts, on engines where the host is part of the account; without a row, any host.
 host = sa.Table(
@@ -56,7 +51,7 @@ host = sa.Table(
     metadata,
     sa.Column("login", _NAME, primary_key=True),
     sa.Column("host", sa.String(255), primary_key=True),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 # Views, triggers and functions for row security, on engines without policies: digests of the SQL that was sent
 # and of the definition that the server stored.
@@ -69,14 +64,14 @@ row_security = sa.Table(
     sa.Column("table", sa.String(64), nullable=False),
     sa.Column("statements_digest", sa.String(64), nullable=False),
     sa.Column("definition_digest", sa.String(64), nullable=False),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 form = sa.Table(
     "ringfence_format",
     metadata,
     sa.Column("part", sa.String(64), primary_key=True),
     sa.Column("format", sa.Integer, nullable=False),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 # The statements of an unfinished revision on engines where each statement commits; a finished one has no rows.
 journal = sa.Table(
@@ -92,7 +87,7 @@ journal = sa.Table(
     sa.Column("session", sa.String(255), nullable=False),
     # The columns of the database before the revision, where it may drop some.
     sa.Column("before", _LONG),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 # One row per backfill: its progress, and the run that holds it.
 backfill = sa.Table(
@@ -106,7 +101,7 @@ backfill = sa.Table(
     sa.Column("holder", sa.String(64)),
     sa.Column("beat", sa.BigInteger, nullable=False),
     sa.Column("changed_at", Timestamp, nullable=False),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 # What each release of a service uses: a contract revision is checked against it while that release is connected.
 mirror = sa.Table(
@@ -116,7 +111,7 @@ mirror = sa.Table(
     sa.Column("revision", sa.String(64), primary_key=True),
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("uses", _LONG, nullable=False),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 # Findings that a job with `--force` did not stop at, one per row: the rule is `contract` or the id of a lint rule.
 override = sa.Table(
@@ -130,7 +125,7 @@ override = sa.Table(
     # The user and the host of the process that ran the job.
     sa.Column("forced_by", sa.String(255), nullable=False),
     sa.Column("forced_at", Timestamp, nullable=False),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 # Digests of the views, functions and triggers that migrations create by SQL of their own, at the end of the last job.
 definition = sa.Table(
@@ -144,7 +139,7 @@ definition = sa.Table(
     # same definition differently.
     sa.Column("revisions", sa.String(255), nullable=False),
     sa.Column("version", sa.String(255), nullable=False),
-    **_OPTIONS,
+    **INNODB_OPTIONS,
 )
 _PART = "schema"
 
@@ -155,15 +150,15 @@ def ensure(connection: sa.Connection) -> None:
     Raises:
         JobFailed: They were created by a later version, in a format that this one does not know.
     """
-    there = set(sa.inspect(connection).get_table_names())
-    if form.name in there:
+    existing = set(sa.inspect(connection).get_table_names())
+    if form.name in existing:
         number = connection.execute(sa.select(form.c.format).where(form.c.part == _PART)).scalar()
         if number is not None and number > FORMAT:
             raise JobFailed(
                 f"the tables ringfence_* of this database have format {number}, and this version knows {FORMAT}:"
                 " install a later ringfence-schema"
             )
-    if missing := [table for table in metadata.sorted_tables if table.name not in there]:
+    if missing := [table for table in metadata.sorted_tables if table.name not in existing]:
         metadata.create_all(connection, tables=missing, checkfirst=False)
     if connection.execute(sa.select(sa.func.count()).select_from(form)).scalar_one() == 0:
         connection.execute(first_form())

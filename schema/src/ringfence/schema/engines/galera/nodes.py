@@ -134,18 +134,18 @@ def compare(
         try:
             with closing(backend.at(host).engine().connect()) as other:
                 name = _status(other, "wsrep_gcomm_uuid")
-                there = here if name in compared else state(other)
+                other_state = here if name in compared else state(other)
                 compared.add(name)
         except sa.exc.DBAPIError as error:
             unproven.append(f"the node {host.host}:{host.port} could not be compared: {error.orig}")
             continue
-        told = [f"has not {what}" for what in sorted(here - there)]
-        told += [f"has, alone, {what}" for what in sorted(there - here)]
-        if told:
-            more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+        differences = [f"has not {what}" for what in sorted(here - other_state)]
+        differences += [f"has, alone, {what}" for what in sorted(other_state - here)]
+        if differences:
+            more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
             wrong.append(
-                f"the node {host.host}:{host.port} {', '.join(told[:_SHOWN])}{more}: let it join the cluster anew,"
-                " by a state transfer"
+                f"the node {host.host}:{host.port} {', '.join(differences[:_SHOWN])}{more}: let it join the"
+                " cluster anew, by a state transfer"
             )
     size = int(_status(connection, "wsrep_cluster_size") or 0)
     if len(compared) < size and not unproven:
@@ -179,12 +179,12 @@ def cluster_findings(connection: sa.Connection) -> Findings:
 
 def _hosts(backend: "MySQLFamily", connection: sa.Connection) -> Iterator[Host]:
     """Yield the hosts of the settings, then the other addresses at which the cluster's nodes accept clients."""
-    told = dict.fromkeys(backend.settings.hosts)
+    hosts = dict.fromkeys(backend.settings.hosts)
     for address in (_status(connection, "wsrep_incoming_addresses") or "").split(","):
         name, colon, port = address.strip().rpartition(":")
         if colon and name and port.isdigit() and int(port):
-            told.setdefault(Host(name.strip("[]"), int(port)))
-    yield from told
+            hosts.setdefault(Host(name.strip("[]"), int(port)))
+    yield from hosts
 
 
 def _status(connection: sa.Connection, name: str) -> str | None:

@@ -69,8 +69,8 @@ class MariaDBPrivileges(FamilyPrivileges):
         for schema, table, text in connection.exec_driver_sql(_DRAWING, {"schemas": schemas}):
             drawn |= {
                 (login, *sequence)
-                for login, place in inserts
-                if place == (schema, table)
+                for login, relation in inserts
+                if relation == (schema, table)
                 for sequence in drawn_sequences(text)
             }
         return found | {
@@ -98,8 +98,8 @@ class MariaDBInspection(FamilyInspection):
             reads = {grant.key for grant in account.grants if grant.verb == "select"}
             for grant in account.grants:
                 if grant.verb == "insert" and grant.key not in reads:
-                    place = (grant.schema or default, grant.table)
-                    blind.setdefault(place, []).append((account.login, grant))
+                    relation = (grant.schema or default, grant.table)
+                    blind.setdefault(relation, []).append((account.login, grant))
         schemas = tuple({schema for schema, _ in blind}) or ("\0",)
         for schema, table, text in connection.exec_driver_sql(_DRAWING, {"schemas": schemas}):
             for login, grant in blind.get((schema, table), ()):

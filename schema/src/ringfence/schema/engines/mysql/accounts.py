@@ -171,13 +171,13 @@ class FamilyHosts(Generic[AccountsT]):
     def at_declared(self, connection: sa.Connection, accounts: Iterable[Account]) -> AccountsT:
         """Return the accounts with each login at its declared host.
 
-        A login of ours that is no longer declared keeps the host that is recorded for it.
+        A managed login that is no longer declared keeps the host that is recorded for it.
         """
         recorded = {login: hosts[0] for login, hosts in mysql_hosts.managed_hosts(connection).items()}
         return self._accounts.at(recorded | {account.login: account.host for account in accounts})
 
     def at_current(self, connection: sa.Connection) -> Iterator[tuple[AccountsT, list[str]]]:
-        """Yield all our accounts at their recorded hosts.
+        """Yield all managed accounts at their recorded hosts.
 
         A login that is recorded at several hosts, as while its host changes, is in several items.
 
@@ -205,11 +205,11 @@ class FamilyHosts(Generic[AccountsT]):
     def drop_former(
         self, connection: sa.Connection, logins: Iterable[str]
     ) -> tuple[list[tuple[str, Statement]], list[str]]:
-        """Return the statements that drop our accounts at hosts that are no longer declared, and what prevents that."""
+        """Return what drops managed accounts at hosts that are no longer declared, and what prevents that."""
         return mysql_hosts.drop_at_old_hosts(self._accounts, connection, logins)
 
     def shadowed(self, connection: sa.Connection, logins: Iterable[str]) -> list[str]:
-        """Return the accounts that the server may match instead of ours, each with how to resolve it."""
+        """Return the accounts that the server may match instead of the managed ones, each with how to resolve it."""
         return mysql_hosts.shadowed(self._accounts, connection, tuple(logins))
 
 

@@ -83,12 +83,12 @@ class FamilyChecks:
     ) -> Iterator[str]:
         """Yield what the admin lacks to create the views, triggers and functions that the deployment needs."""
         me, routines = rights.account, bool(needed.guards or needed.bound)
-        wanted = (
+        required = (
             *(("CREATE VIEW", "SHOW VIEW") if needed.views else ()),
             *(("TRIGGER",) if needed.guards else ()),
             *(("CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE") if needed.bound else ()),
         )
-        if missing := ", ".join(right for right in wanted if right not in rights.database):
+        if missing := ", ".join(right for right in required if right not in rights.database):
             yield (
                 f"the admin lacks {missing} on the database, for the views in front of tables: GRANT {missing} ON"
                 f" {granted_on(self._backend.settings.name)}.* TO {me} WITH GRANT OPTION"

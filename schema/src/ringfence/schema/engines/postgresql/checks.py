@@ -48,7 +48,7 @@ class PostgreSQLChecks:
         """
         found = Findings()
         accounts = deployment.accounts.values()
-        wanted = {grant.schema for account in accounts for grant in account.grants} | {None}
+        schemas = {grant.schema for account in accounts for grant in account.grants} | {None}
         me, superuser, createrole, schema = connection.exec_driver_sql(
             "SELECT rolname, rolsuper, rolcreaterole, current_schema() FROM pg_catalog.pg_roles"
             " WHERE rolname = current_user"
@@ -68,7 +68,7 @@ class PostgreSQLChecks:
                 f"no schema of {me}'s search_path exists or may be used: GRANT USAGE, CREATE ON SCHEMA public"
                 f" TO {_quoted(me)}"
             )
-        for name in sorted(filter(None, {schema} | wanted)):
+        for name in sorted(filter(None, {schema} | schemas)):
             may = connection.exec_driver_sql(
                 "SELECT has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = %s",
                 (name,),
@@ -79,7 +79,7 @@ class PostgreSQLChecks:
                     f" TO {_quoted(me)}, or make it the owner of the database"
                 )
         for where, table, owner in connection.exec_driver_sql(_NOT_OWNED):
-            ours = (
+            managed = (
                 table.startswith("ringfence_")
                 or table == "alembic_version"
                 or any(
@@ -88,7 +88,7 @@ class PostgreSQLChecks:
                     for grant in account.grants
                 )
             )
-            if ours:
+            if managed:
                 found.errors.append(
                     f"{me} may neither alter nor grant {where}.{table}: ALTER TABLE {_quoted(where)}.{_quoted(table)}"
                     f" OWNER TO {_quoted(me)} (it belongs to {owner})"
