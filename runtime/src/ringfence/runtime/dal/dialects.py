@@ -11,7 +11,7 @@ from pydal.objects import Expression, Field, Select
 from ringfence.runtime.dal import casts
 from ringfence.runtime.dal.expression_types import chosen_kind
 from ringfence.runtime.dal.json_operators import PostgreSQLJson, Refused
-from ringfence.runtime.dal.like import Likes, asked
+from ringfence.runtime.dal.like import Likes, comparison_text
 from ringfence.runtime.dal.operands import BadRequest, SelectText, operand, part_of_condition
 from ringfence.runtime.dal.types import TypeTag, uniform
 from ringfence.runtime.errors import ArgumentError, DataError, NotSupportedError
@@ -128,7 +128,7 @@ class _Comparisons(Refused, casts.Casts, Likes):
         if _counts(first):
             return self._infix(first, "+", second, query_env)
         if first.type in _TEXT:
-            second = second if isinstance(second, Expression) else asked(first, second)
+            second = second if isinstance(second, Expression) else comparison_text(first, second)
             return self.joined([self._text(first, query_env), self._text(second, query_env)])
         raise _meaningless("+", first)
 

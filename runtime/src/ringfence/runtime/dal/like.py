@@ -46,7 +46,7 @@ def exactly(text: str) -> str:
     return text
 
 
-def asked(field: Any, value: Any) -> str:
+def comparison_text(field: Any, value: Any) -> str:
     """Return the text to compare with: text itself, or the `str()` of a number, a date, a time or a UUID.
 
     Args:
@@ -112,7 +112,7 @@ class Likes:
         if match_parameter not in (None, "", "c", "i"):
             raise ArgumentError("the match parameter of regexp is 'i' or 'c' on every engine")
         if not isinstance(second, Expression):
-            second = ("(?i)" if match_parameter == "i" else "") + asked(first, second)
+            second = ("(?i)" if match_parameter == "i" else "") + comparison_text(first, second)
         wanted = self._text(second, query_env)
         return f"({self._text(first, query_env)} {self.regexp_operator} {wanted}{self.exact_collation})"
 
@@ -141,7 +141,7 @@ class Likes:
     def _text(self, value: Any, query_env: Any) -> str:
         """Return the SQL of a text: a value as a literal, an expression of another type as a cast."""
         if not isinstance(value, Expression):
-            return str(self.adapter.represent(asked(None, value), "text"))
+            return str(self.adapter.represent(comparison_text(None, value), "text"))
         sql = str(self.adapter.expand(value, query_env=query_env or {}))
         return sql if value.type in _TEXT else self.as_text(sql)
 
@@ -151,14 +151,14 @@ class Likes:
 
     def _pattern(self, first: Any, second: Any, escape: str | None, query_env: Any) -> str:
         if not isinstance(second, Expression):
-            return self._text(pattern(asked(first, second), escape), query_env)
+            return self._text(pattern(comparison_text(first, second), escape), query_env)
         if escape is not None:
             raise ArgumentError("a pattern that is a column takes no escape: its only wildcards are % and _")
         return self._replaced(self._text(second, query_env), ESCAPE)
 
     def _exactly(self, first: Any, second: Any, query_env: Any, before: str = "", after: str = "") -> str:
         if not isinstance(second, Expression):
-            return self._text(f"{before}{exactly(asked(first, second))}{after}", query_env)
+            return self._text(f"{before}{exactly(comparison_text(first, second))}{after}", query_env)
         sql = self._replaced(self._text(second, query_env), ESCAPE, "%", "_")
         parts = [*(["'%'"] if before else []), sql, *(["'%'"] if after else [])]
         return self.joined(parts)

@@ -1,8 +1,9 @@
 """The engines of the service side: one folder per engine. `backend_for` turns `DB_TYPE` into code.
 
-It imports only the driver of that engine. In each folder `backend` is the backend, `codecs` converts values, `errors`
-classifies the driver's errors, and `streaming` reads large results. `base` has the protocol that the engines
-implement.
+It imports only the driver of that engine. In each folder, `backend` implements the protocol of `base`, `features` says
+what the engine can do, `connection` opens connections, `codecs` converts values, `errors` translates errors,
+and `streaming` reads large results. What is used of a driver beside its public face is in `pymysql_compat` and
+`psycopg2_compat`.
 """
 
 import importlib

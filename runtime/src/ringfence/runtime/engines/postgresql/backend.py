@@ -10,10 +10,11 @@ import psycopg2.extensions as ext
 
 from ringfence.runtime import errors
 from ringfence.runtime.engines.base import Limits, Mode, StatementContext
-from ringfence.runtime.engines.network_timeouts import Bounded, client_timeout, libpq_options, prompt_timeout
+from ringfence.runtime.engines.network_timeouts import Bounded, client_timeout, prompt_timeout
 from ringfence.runtime.engines.other_protocols import POSTGRESQL, server_cache
 from ringfence.runtime.engines.postgresql.cancel import Canceller
 from ringfence.runtime.engines.postgresql.codecs import CODECS, TYPECASTERS, to_driver
+from ringfence.runtime.engines.postgresql.connection import open_connection
 from ringfence.runtime.engines.postgresql.errors import MISSING, connect_error, translate
 from ringfence.runtime.engines.postgresql.features import FEATURES
 from ringfence.runtime.engines.postgresql.literals import Quoting, setting_value
@@ -60,28 +61,8 @@ class PostgreSQL:
             Unavailable: when the server cannot be reached.
             NotReady: when it refuses the login or is misconfigured.
         """
-        settings = self._settings
-        hosts = self._in_turn()
-        arguments: dict[str, Any] = {
-            "host": ",".join(item.host for item in hosts),
-            "port": ",".join(str(item.port) for item in hosts),
-            "dbname": settings.name,
-            "user": user,
-            "password": secret,
-            "connect_timeout": max(2, round(prompt_timeout(settings))),  # per host; libpq's minimum is 2 s
-            "application_name": self._application,
-            "client_encoding": "UTF8",
-            **libpq_options(settings),
-            "connection_factory": _Connection,
-            # Always given, as libpq would otherwise read it from the environment.
-            "target_session_attrs": "read-write" if len(settings.hosts) > 1 else "any",
-        }
-        if settings.sslmode:
-            arguments["sslmode"] = settings.sslmode
-        if settings.sslrootcert:
-            arguments["sslrootcert"] = settings.sslrootcert
         try:
-            connection = psycopg2.connect(**arguments)
+            connection = open_connection(self._settings, self._in_turn(), user, secret, self._application)
         except psycopg2.Error as error:
             raise connect_error(error, self._settings) from error
         try:
@@ -370,14 +351,6 @@ class PostgreSQL:
     def flavour(self) -> str:
         """Return postgresql."""
         return "postgresql"
-
-
-class _Connection(ext.connection):
-    """psycopg2's connection, with the timeout of its current session."""
-
-    limit: float | None = None
-    """The longest wait for an answer, in seconds; None waits for ever."""
-    canceller: Canceller
 
 
 _CAN_ALTER = """
