@@ -5,7 +5,7 @@ A deployment's `migrations/env.py` consists of `from ringfence.schema.job.enviro
 
 import logging.config
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -150,21 +150,28 @@ def _migrate(job: AlembicRun) -> None:
     journal = Journal(
         job.backend, resolve=job.resolve, wait_timeout=job.backend.settings.ready_timeout, say=job.say
     )
+    # Read once: `_run_steps` configures the environment with a wrapped function, which a retry must not wrap again.
+    command = command_steps()
     if job.connection is not None:
         with retries:
-            _run_steps(job, job.connection, NullJournal(job.backend), retries)
+            _run_steps(job, job.connection, NullJournal(job.backend), retries, command)
         return
     engine = job.backend.engine(migrating=True)
     journal.listen(engine)
     while True:
         with retries, engine.connect() as connection:
-            _run_steps(job, connection, journal, retries)
+            _run_steps(job, connection, journal, retries, command)
             return
 
 
-def _run_steps(job: AlembicRun, connection: sa.Connection, journal: Journal, retries: LockRetries) -> None:
+def _run_steps(
+    job: AlembicRun,
+    connection: sa.Connection,
+    journal: Journal,
+    retries: LockRetries,
+    steps: Callable[[Any, Any], Iterable[Any]],
+) -> None:
     recorder = Recorder(job.deployment, job.backend, context.script, job.lock, job.applied, journal)
-    steps = command_steps()
     if job.lock is not None:
         steps = Steps(job, recorder, journal, retries, steps)
     context.configure(
