@@ -222,7 +222,7 @@ def test_the_json_schema_knows_it_of_views_alone():
         (
             "{verbs: ro, binds: [tenant]}",
             "{verbs: ro, rows: {tenant: 1}}",
-            r"access.yaml:13: .*`rows:` are of tables; where the WHERE reads what a session binds, write `binds: \[NAME\]`",
+            r"access.yaml:13: .*`rows:` are conditions on tables.* where the WHERE reads what a session binds, write `binds: \[NAME\]`",
         ),
     ],
 )

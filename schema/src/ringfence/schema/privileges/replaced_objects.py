@@ -78,7 +78,7 @@ def replaced_since_last_job(connection: sa.Connection, backend: Backend) -> list
     Returns:
         The objects, sorted by kind and name.
     """
-    if not sa.inspect(connection).has_table(_table.name) or _halfway(connection):
+    if not sa.inspect(connection).has_table(_table.name) or _is_half_applied(connection):
         return []
     recorded = connection.execute(sa.select(_table)).mappings().all()
     here = (_revisions(connection), _version(connection, backend))
@@ -195,7 +195,7 @@ def _reached(deployment: Deployment, modelled: ModelLookup) -> set[tuple[str, st
     return found
 
 
-def _halfway(connection: sa.Connection) -> bool:
+def _is_half_applied(connection: sa.Connection) -> bool:
     """Whether a revision was applied in part: then a difference may be its work, and not a manual change."""
     return connection.execute(sa.select(releases.journal.c.revision).limit(1)).first() is not None
 
