@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pydal.helpers.classes import SQLALL, Reference
+from pydal.helpers.classes import SQLALL
 from pydal.helpers.methods import xorify
 from pydal.objects import Expression, Field, Query, Select, Table
 
 from ringfence.runtime.dal.decode_errors import read_key
 from ringfence.runtime.dal.fast_paths import FastPaths
 from ringfence.runtime.dal.operands import SelectText, operand
+from ringfence.runtime.dal.pydal_compat import reference_to
 from ringfence.runtime.dal.representing import Representing
 from ringfence.runtime.dal.rows import UNBOUND
 from ringfence.runtime.dal.select import NestedSelect, joined, readable
@@ -449,9 +450,7 @@ class RingfenceAdapter(Representing, FastPaths):
             return value
         if value is None:
             return None
-        reference = Reference(value)
-        reference._table, reference._record = table, None
-        return reference
+        return reference_to(table, value)
 
     def lastrowid(self, table: Any) -> Any:
         """Return the key that the server generated for the row just inserted."""

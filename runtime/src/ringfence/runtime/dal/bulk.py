@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydal.helpers.classes import Reference
 from pydal.objects import Expression
 from pydal.objects import Row as PydalRow
 from pydal.validators import LazyCrypt
 
 from ringfence.runtime.dal.decode_errors import read_key
 from ringfence.runtime.dal.operands import operand
+from ringfence.runtime.dal.pydal_compat import reference_to
 from ringfence.runtime.dal.sequence_defaults import without_drawn
 from ringfence.runtime.engines import StatementContext
 from ringfence.runtime.errors import ArgumentError, DataError, UnknownName
@@ -123,17 +123,11 @@ class _Inserts:
         if returning:
             made = [row[0] for row in session.reading(cursor.fetchall, context)]
             if self._makes_reference:
-                return [_reference(table, key) for key in made]
+                return [reference_to(table, key) for key in made]
         return [
             adapter.key_of(table, values, lambda field, key=key: read_key(field, key))
             for values, key in zip(self._values, made, strict=True)
         ]
-
-
-def _reference(table: Any, key: int) -> Reference:
-    made = Reference(key)
-    made._table, made._record = table, None
-    return made
 
 
 # For each row the server searches the CASE branches of all rows of its statement, so a batch is small.

@@ -22,6 +22,7 @@ from pydal.helpers.classes import Reference
 from pydal.objects import Field as PydalField
 from pydal.objects import Row as PydalRow
 
+from ringfence.runtime.dal.lazy_tables import in_order, references
 from ringfence.runtime.dal.types import TypeTag, type_name
 from ringfence.runtime.dal.validators import Truth
 from ringfence.runtime.errors import ArgumentError, DataError, RingfenceError, UnknownName
@@ -517,7 +518,7 @@ class TablesInFiles:
         """
         dal: Any = self
         tables = dal._mirror.tables
-        for name in in_order(tables):
+        for name in in_order(sorted(tables, reverse=True), references(tables)[0]):
             if "select" not in tables[name].verbs:
                 continue
             ofile.write(f"TABLE {name}\r\n")
@@ -601,25 +602,3 @@ def _section(file: Any, options: Mapping[str, Any]) -> Iterator[list[str]]:
         if not line:
             return
         yield line
-
-
-def in_order(tables: Mapping[str, Any]) -> list[str]:
-    """Return the names of a mirror's tables, each after those it refers to, except in cycles.
-
-    Args:
-        tables: the mirror's tables.
-    """
-    keys = {(table.schema, table.name): key for key, table in tables.items()}
-    order: dict[str, None] = {}
-    seen: set[str] = set()
-    stack = [(name, False) for name in sorted(tables, reverse=True)]
-    while stack:
-        name, done = stack.pop()
-        if done:
-            order[name] = None
-        elif name not in seen:
-            seen.add(name)
-            stack.append((name, True))
-            targets = (keys.get((each.schema, each.table)) for each in tables[name].foreign_keys)
-            stack += [(target, False) for target in targets if target is not None]
-    return list(order)

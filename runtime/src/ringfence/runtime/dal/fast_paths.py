@@ -15,6 +15,7 @@ from pydal.helpers.methods import use_common_filters
 from pydal.objects import Expression, Query, Set
 
 from ringfence.runtime.dal.operands import refuse_condition
+from ringfence.runtime.dal.pydal_compat import reference_to
 from ringfence.runtime.dal.rows import Rows
 from ringfence.runtime.dal.select import (
     SIMPLE,
@@ -346,9 +347,7 @@ class FastPaths(CompiledSelects):
         made = self.lastrowid(table)  # type: ignore[attr-defined]
         if made is None:
             return True, None
-        reference = Reference(made)
-        reference._table, reference._record = table, None
-        return True, reference
+        return True, reference_to(table, made)
 
     def _insert_of(self, table: Any, pairs: Pairs) -> _Insert:
         key = (id(table), tuple([field.name for field, _ in pairs]))

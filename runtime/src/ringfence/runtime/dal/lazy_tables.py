@@ -3,7 +3,7 @@
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from ringfence.runtime.errors import BadMirror, RingfenceError
@@ -35,7 +35,7 @@ class Maker:
         self.reset_lock()
         _makers.add(self)
         self._complete: set[str] = set()
-        self._targets, self._referrers = _references(mirror.tables)
+        self._targets, self._referrers = references(mirror.tables)
 
     def reset_lock(self) -> None:
         """Reset the state and the lock: in a forked child, no thread is left to finish or release them."""
@@ -81,7 +81,7 @@ class Maker:
         with self._lock:
             try:
                 self._owner = threading.get_ident()
-                for name in self._in_order(names):
+                for name in in_order(filter(self._is_unmade, names), self._targets, self._made):
                     self._define_one(name)
                 for table in self._staged.values():
                     self._link(table)
@@ -104,24 +104,37 @@ class Maker:
                 "change the models and make the mirrors again with `ringfence mirror`"
             ) from error
 
-    def _in_order(self, names: Iterable[str]) -> list[str]:
-        """Return these tables and those they refer to, referenced tables first; cycles are ignored."""
-        order: dict[str, None] = {}
-        seen: set[str] = set()
-        stack = [(name, False) for name in names]
-        while stack:
-            name, done = stack.pop()
-            if done:
-                order[name] = None
-            elif name not in seen and self._is_unmade(name):
-                seen.add(name)
-                stack.append((name, True))
-                stack += [(target, False) for target in self._targets.get(name, ())]
-        return list(order)
+
+def in_order(
+    names: Iterable[str], targets: Mapping[str, Iterable[str]], done: Container[str] = ()
+) -> list[str]:
+    """Return tables and those that they refer to, referenced tables first; cycles are ignored.
+
+    Args:
+        names: the tables.
+        targets: for each table those that it refers to.
+        done: tables to leave out.
+    """
+    order: dict[str, None] = {}
+    seen: set[str] = set()
+    stack = [(name, False) for name in names]
+    while stack:
+        name, is_ready = stack.pop()
+        if is_ready:
+            order[name] = None
+        elif name not in seen and name not in done:
+            seen.add(name)
+            stack.append((name, True))
+            stack += [(target, False) for target in targets.get(name, ())]
+    return list(order)
 
 
-def _references(tables: Mapping[str, MirrorTable]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Return for each table those it refers to, and those that refer to it."""
+def references(tables: Mapping[str, MirrorTable]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Return for each table those it refers to, and those that refer to it.
+
+    Args:
+        tables: the mirror's tables.
+    """
     by_name = {(table.schema, table.name): table.key for table in tables.values()}
     targets: dict[str, set[str]] = {}
     referrers: dict[str, set[str]] = {}

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pydal._globals import DEFAULT, THREAD_LOCAL
+from pydal.helpers.classes import Reference
 
-__all__ = ["ATTRIBUTES", "CHECKED", "DEFAULT", "METHODS", "REPEATED", "drop_from_thread"]
+__all__ = ["ATTRIBUTES", "CHECKED", "DEFAULT", "METHODS", "REPEATED", "drop_from_thread", "reference_to"]
 
 CHECKED: Final = "20260520.0"
 
@@ -98,3 +99,15 @@ def drop_from_thread(dal: Any) -> None:
         dal: the DAL, just made in this thread.
     """
     THREAD_LOCAL._pydal_db_instances_.pop(dal._db_uid, None)
+
+
+def reference_to(table: Any, key: int) -> Reference:
+    """Return PyDAL's reference to a record, which reads the record when one of its columns is used.
+
+    Args:
+        table: the record's table.
+        key: its key.
+    """
+    reference = Reference(key)
+    reference._table, reference._record = table, None
+    return reference

@@ -1,4 +1,4 @@
-"""The relation that a verb uses, and the statements that test a privilege on it; the same on every engine."""
+"""Relations in SQL, where several engines agree: which one a verb uses, quoting, privilege probes and ON CONFLICT."""
 
 from collections.abc import Callable, Sequence
 
@@ -38,3 +38,27 @@ def probes(verb: str, relation: str, columns: Sequence[str]) -> list[str]:
         defaults = ", ".join(["DEFAULT"] * len(columns))
         return [f"EXPLAIN INSERT INTO {relation} ({', '.join(columns)}) VALUES ({defaults})"]
     return [f"EXPLAIN UPDATE {relation} SET {', '.join(f'{column} = DEFAULT' for column in columns)}"]
+
+
+def double_quoted(name: str) -> str:
+    """Return an identifier as standard SQL quotes it, on PostgreSQL and SQLite."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def on_conflict(
+    key: Sequence[str], sets: Sequence[str], *, only_conflict: bool, readable: bool
+) -> str | None:
+    """Return the ON CONFLICT clause of PostgreSQL and SQLite; arguments and result are those of `Backend.upsert`.
+
+    Naming the key requires SELECT on it, and without a name the clause means any unique key.
+
+    Args:
+        key: the quoted columns of the unique key that decides.
+        sets: `column=value` assignments for an existing row; empty to leave it unchanged.
+        only_conflict: whether the new row cannot conflict with any other unique key.
+        readable: whether the account may read the columns of the key.
+    """
+    if not readable:
+        return "ON CONFLICT DO NOTHING" if only_conflict and not sets else None
+    action = f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
+    return f"ON CONFLICT ({', '.join(key)}) DO {action}"

@@ -25,7 +25,7 @@ from ringfence.runtime.engines.postgresql.session_settings import (
     hidden_table_reason,
 )
 from ringfence.runtime.engines.postgresql.streaming import Portal
-from ringfence.runtime.engines.relations import probes, relation_of
+from ringfence.runtime.engines.relations import double_quoted, on_conflict, probes, relation_of
 from ringfence.runtime.engines.sockets import hang_up
 from ringfence.runtime.mirror import Mirror, Table
 from ringfence.runtime.settings import Host, Settings
@@ -138,7 +138,7 @@ class PostgreSQL:
 
     def quote_name(self, name: str) -> str:
         """Return an identifier in double quotes."""
-        return '"' + name.replace('"', '""') + '"'
+        return double_quoted(name)
 
     def relation(self, table: Table, verb: str) -> str:
         """Return the relation that the mirror names for this engine."""
@@ -179,11 +179,7 @@ class PostgreSQL:
         self, key: Sequence[str], sets: Sequence[str], *, only_conflict: bool, readable: bool, updatable: bool
     ) -> str | None:
         """Return ON CONFLICT; naming the key requires SELECT on it, and without a name it means any unique key."""
-        if not readable:
-            return "ON CONFLICT DO NOTHING" if only_conflict and not sets else None
-        return f"ON CONFLICT ({', '.join(key)}) DO " + (
-            f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
-        )
+        return on_conflict(key, sets, only_conflict=only_conflict, readable=readable)
 
     def upsert_returns(self, *, updatable: bool) -> bool:
         """Return True."""

@@ -12,7 +12,7 @@ from urllib.parse import quote as url_quote
 
 from ringfence.runtime import errors
 from ringfence.runtime.engines.base import Limits, Mode, StatementContext
-from ringfence.runtime.engines.relations import probes, relation_of
+from ringfence.runtime.engines.relations import double_quoted, on_conflict, probes, relation_of
 from ringfence.runtime.engines.sqlite.authorizer import Authorizer
 from ringfence.runtime.engines.sqlite.codecs import CODECS, QUOTE, to_driver
 from ringfence.runtime.engines.sqlite.connection import Connection
@@ -131,7 +131,7 @@ class SQLite:
 
     def quote_name(self, name: str) -> str:
         """Return an identifier in double quotes."""
-        return '"' + name.replace('"', '""') + '"'
+        return double_quoted(name)
 
     def relation(self, table: Table, verb: str) -> str:
         """Return the table's plain name for reads, which may mean the connection's view, see `row_security`."""
@@ -166,11 +166,7 @@ class SQLite:
         self, key: Sequence[str], sets: Sequence[str], *, only_conflict: bool, readable: bool, updatable: bool
     ) -> str | None:
         """Return ON CONFLICT; naming the key requires the right to read it, as on PostgreSQL."""
-        if not readable:
-            return "ON CONFLICT DO NOTHING" if only_conflict and not sets else None
-        return f"ON CONFLICT ({', '.join(key)}) DO " + (
-            f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
-        )
+        return on_conflict(key, sets, only_conflict=only_conflict, readable=readable)
 
     def upsert_returns(self, *, updatable: bool) -> bool:
         """Return True."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ringfence.runtime.engines.relations import double_quoted
 from ringfence.runtime.engines.sqlite.codecs import CODECS, QUOTE
 from ringfence.runtime.engines.sqlite.statements import lower
 from ringfence.runtime.mirror import Mirror, Table
@@ -91,7 +92,7 @@ class Scopes:
         scoped = self.tables.get(lower(table.name))
         if scoped is None or not scoped.viewed or verb == "select":
             return None
-        return f"main.{_quoted(table.name)}"
+        return f"main.{double_quoted(table.name)}"
 
     def restriction(self, table: Table, verb: str, name: str) -> str | None:
         """Return the condition that limits an UPDATE or DELETE to its scope, or None.
@@ -121,7 +122,7 @@ class Scopes:
         writes = {verb: scopes[verb] for verb in _WRITES if verb in scopes}
         guards = {verb: f"ringfence_{verb}_{table.name}" for verb in writes}
         statements = [
-            self._guard(table, verb, scope, _quoted(guards[verb])) for verb, scope in writes.items()
+            self._guard(table, verb, scope, double_quoted(guards[verb])) for verb, scope in writes.items()
         ]
         if "select" in scopes:
             statements.append(self._view(table, scopes["select"]))
@@ -142,7 +143,7 @@ class Scopes:
 
     def _view(self, table: Table, scope: Any) -> str:
         # The authorizer refuses the columns that are not granted, as for any table.
-        name = _quoted(table.name)
+        name = double_quoted(table.name)
         return f"CREATE TEMP VIEW {name} AS SELECT * FROM main.{name} WHERE {self._condition(scope, name)}"
 
     def _guard(self, table: Table, verb: str, scope: Any, name: str) -> str:
@@ -161,14 +162,14 @@ class Scopes:
         keys = {column for part in scope for column in part} & set(table.primary_key)
         when = "AFTER" if verb == "insert" and keys else "BEFORE"
         return (
-            f"CREATE TEMP TRIGGER {name} {when} {verb.upper()} ON main.{_quoted(table.name)}"
+            f"CREATE TEMP TRIGGER {name} {when} {verb.upper()} ON main.{double_quoted(table.name)}"
             f" BEGIN {' '.join(checks)} END"
         )
 
     def _condition(self, scope: Iterable[Mapping[str, Mapping[str, Any]]], name: str) -> str:
         """Return the SQL of a scope, in parentheses."""
         parts = [
-            " AND ".join(self._test(f"{name}.{_quoted(column)}", test) for column, test in part.items())
+            " AND ".join(self._test(f"{name}.{double_quoted(column)}", test) for column, test in part.items())
             or "1"
             for part in scope
         ]
@@ -211,7 +212,3 @@ def _stored(codec: Codec, value: Any) -> Any:
 def _codec(item: Mapping[str, Any]) -> Codec:
     kind = "text" if item["type"] in ("enum", "string", "citext") else item["type"]
     return codec_for(CODECS, kind, item.get("params", {}), "a scope")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
