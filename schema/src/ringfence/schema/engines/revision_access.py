@@ -23,7 +23,7 @@ class RevisionQueries(Protocol):
         """Return those of the tables that exist, each with its columns."""
         ...
 
-    def wanted(
+    def declared(
         self, connection: sa.Connection, deployment: "Deployment", tables: Collection[tuple[str, str]]
     ) -> set[Privilege]:
         """Return those privileges of `Privileges.declared` that concern these tables."""

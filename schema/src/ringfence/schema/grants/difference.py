@@ -27,7 +27,7 @@ class Privilege:
     column: str = ""
 
     @property
-    def place(self) -> tuple[str, str, str, str]:
+    def target(self) -> tuple[str, str, str, str]:
         """What one GRANT statement can cover: the login and the object."""
         return self.login, self.kind, self.schema, self.name
 
@@ -116,9 +116,9 @@ def difference(wanted: Iterable[Privilege], held: Iterable[Privilege]) -> Differ
     """
     want, have = set(wanted), set(held)
     revoke = have - want
-    emptied = {(p.place, p.verb) for p in revoke if p.kind == "table" and not p.column}
-    again = {p for p in want if p.column and (p.place, p.verb) in emptied}
-    revoke -= {p for p in revoke if p.column and (p.place, p.verb) in emptied}
+    emptied = {(p.target, p.verb) for p in revoke if p.kind == "table" and not p.column}
+    again = {p for p in want if p.column and (p.target, p.verb) in emptied}
+    revoke -= {p for p in revoke if p.column and (p.target, p.verb) in emptied}
     return Difference(tuple(sorted(want - have - again)), tuple(sorted(revoke)), tuple(sorted(again)))
 
 
@@ -130,7 +130,7 @@ def bundles(privileges: Iterable[Privilege]) -> Iterator[Bundle]:
     """
     things: dict[tuple[bool, tuple[str, str, str, str]], dict[str, list[str]]] = {}
     for privilege in sorted(privileges, key=lambda p: (not p.verb.startswith(GRANT_OPTION), p)):
-        verbs = things.setdefault((privilege.verb.startswith(GRANT_OPTION), privilege.place), {})
+        verbs = things.setdefault((privilege.verb.startswith(GRANT_OPTION), privilege.target), {})
         verbs.setdefault(privilege.verb, []).append(privilege.column)
     for (_, place), verbs in things.items():
         said: list[tuple[str, tuple[str, ...] | None]] = []

@@ -62,7 +62,7 @@ class PendingGrants:
             return set()
         return {
             p
-            for p in self.queries.wanted(connection, self.part, there)
+            for p in self.queries.declared(connection, self.part, there)
             if p.kind != "table" or not p.column or p.column in there[p.schema, p.name]
         }
 
@@ -73,7 +73,7 @@ class PendingGrants:
         altered = self.queries.altered(connection) & known - self.models.keys()
         if not altered:
             return set()
-        wanted = self.queries.wanted(connection, self.whole, altered)
+        wanted = self.queries.declared(connection, self.whole, altered)
         asked = {p for p in wanted if p.kind != "table"}
         # A table that a new foreign key refers to counts as altered too: the functions it called before are granted
         # already, unless they were created again.

@@ -23,7 +23,7 @@ def ordered_changes(features: Features, change: Difference) -> Iterator[tuple[st
     grants = [("grant", batch) for batch in batches(change.grant, things=features.grants_many_objects)]
     if not features.transactional_ddl:
         yield from grants
-    paired = [p for p in change.revoke if not features.transactional_ddl and p.place in again]
+    paired = [p for p in change.revoke if not features.transactional_ddl and p.target in again]
     for batch in batches(set(change.revoke).difference(paired), things=features.grants_many_objects):
         yield "revoke", batch
     for bundle in bundles(paired):

@@ -27,7 +27,7 @@ class NameRules:
     """The characters that quote a name; those of `"` and the backtick that are not among them quote a string."""
     escapes: bool = False
     """Whether a backslash escapes in every string."""
-    many: bool = False
+    multiple_statements: bool = False
     """Whether one string may hold further statements after a routine's body."""
     given: Mapping[str, DefaultNames] = field(default_factory=dict)
     """kind -> the names that the server gives to an unnamed object of that kind."""
@@ -46,7 +46,7 @@ class NameRules:
         """Return a name in the form in which names of this kind are compared."""
         return name.casefold() if kind in self.folded else name
 
-    def cut(self, name: str) -> tuple[str, ...]:
+    def shortened(self, name: str) -> tuple[str, ...]:
         """Return what a name that is too long becomes: as SQLAlchemy shortens it, and as the server truncates it.
 
         Args:
@@ -139,7 +139,7 @@ _SPELLINGS: Mapping[str, NameRules] = {
     "postgresql": NameRules(
         default="public",
         lowers=True,
-        many=True,
+        multiple_statements=True,
         serial=True,
         longest=_LONGEST,
         triggers_of_tables=True,

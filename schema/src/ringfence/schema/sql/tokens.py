@@ -38,7 +38,11 @@ def statements(text: str, spelling: NameRules) -> Iterator[list[Token]]:
     """
     found: list[Token] = []
     for token in _tokens(text, spelling):
-        if token.text == ";" and token.kind == "mark" and (spelling.many or not _is_routine(found)):
+        if (
+            token.text == ";"
+            and token.kind == "mark"
+            and (spelling.multiple_statements or not _is_routine(found))
+        ):
             if found:
                 yield found
             found = []

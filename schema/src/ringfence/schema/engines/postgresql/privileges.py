@@ -115,7 +115,7 @@ class RevisionPrivileges:
             found.setdefault((schema, table), set()).add(column)
         return {key: frozenset(columns) for key, columns in found.items()}
 
-    def wanted(
+    def declared(
         self, connection: sa.Connection, deployment: "Deployment", tables: Collection[RelationKey]
     ) -> set[Privilege]:
         """Return the privileges that the admin account is to grant for these tables."""

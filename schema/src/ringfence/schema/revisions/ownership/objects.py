@@ -269,7 +269,7 @@ class Objects:
         kinds = (kind, *_ALSO.get(kind, ()))
         if any((one, self.spelling.key(one, name)) in found.named for one in kinds):
             return True
-        if any(one in kinds and name in self.spelling.cut(given) for one, given in found.named):
+        if any(one in kinds and name in self.spelling.shortened(given) for one, given in found.named):
             return True
         # The server stores no name for it, even if it was created with one; the catalog shows its definition in
         # parentheses.
