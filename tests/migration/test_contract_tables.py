@@ -273,7 +273,7 @@ def test_before_a_contract_only_old_services_keep_the_whole_table(shop):
     goes_on(shop, old)
     proof = verify(shop.load(), shop.settings(), shop.passwords())
     assert proof.holds, proof.findings
-    until = f"{contract} is to retire the table, and who was granted it keeps it until then"
+    until = f"{contract} will drop the table, and accounts keep their grants on it until then"
     assert f"till: delete on legacy_note: {until}" in proof.warnings
     assert f"till: select on legacy_note (id, words): {until}" in proof.warnings
     assert not [text for text in proof.warnings if text.startswith("newcomer")]

@@ -148,7 +148,7 @@ def test_a_column_that_a_contract_is_to_retire_is_kept_until_then_and_no_failure
     assert {warning.split(" on ")[0] for warning in told} == {
         f"till: {verb}" for verb in ("select", "insert", "update")
     }
-    assert all(f"{made.revisions[-1]} is to retire it" in warning for warning in told)
+    assert all(f"{made.revisions[-1]} will drop it" in warning for warning in told)
 
 
 def test_what_columns_hide_is_proven(shop):

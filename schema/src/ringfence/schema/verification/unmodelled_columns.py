@@ -48,10 +48,12 @@ class UnmodelledColumn:
         """
         on = [grant for grant in account.grants if grant.key == self.key]
         if self.pending_drop and on:
-            return f"{self.pending_drop} is to retire it, and who was granted it keeps it until then"
+            return f"{self.pending_drop} will drop it, and accounts keep their grants on it until then"
         whole = next((grant for grant in on if grant.verb == verb and grant.columns is None), None)
         if whole is not None and itself:
-            return f"no model has it, and {whole.origin} gives the whole table: model it, or drop it"
+            return (
+                f"no model has it, and {whole.origin} grants the whole table: add it to a model, or drop it"
+            )
         return ""
 
 
@@ -126,7 +128,7 @@ class Unmodelled:
                         (account.login, schema or self._default, table, verb, granted)
                         for granted in ("", column)
                     }
-                    kept = f"{revision} is to retire the table, and who was granted it keeps it until then"
+                    kept = f"{revision} will drop the table, and accounts keep their grants on it until then"
                     yield DroppedTableAttempt(schema, table, verb, column, kept if mine & self._held else "")
 
     def has(self, relation: str, column: str) -> bool:
