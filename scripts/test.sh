@@ -9,10 +9,10 @@
 # its own. The tests start private instances as an unprivileged user, and stop them.
 #
 #   --require all|ENGINE,…   end with status 4 when one of these could not be had
-#   --without ENGINE,…       do without these engines, and install nothing for them; as RINGFENCE_TEST_WITHOUT=…
+#   --without ENGINE,…       run and install nothing for these engines; as RINGFENCE_TEST_WITHOUT=…
 #   --no-install             install no server: use those that are on this machine
 #   RINGFENCE_TEST_POSTGRESQL_URL, …_MYSQL_URL, …_MARIADB_URL, …_GALERA_URL (nodes with commas), …_REDIS_URL
-#                            servers of yours to use instead, such as mysql://root:@127.0.0.1:3306/
+#                            existing servers to use instead, such as mysql://root:@127.0.0.1:3306/
 #
 # `scripts/test.sh tests --help` lists the options of pytest.
 #
@@ -30,7 +30,7 @@ while (($#)); do
     --no-install) install= ;;
     --require=* | --without=*) set -- "" "${1%%=*}" "${1#*=}" "${@:2}" ;; # the same in two words, read next
     --require | --without)
-      if (($# < 2)); then die "$1 wants the names of engines, with commas"; fi
+      if (($# < 2)); then die "$1 needs the names of engines, separated by commas"; fi
       if [[ $1 == --require ]]; then requirements=(--require "$2"); else
         export RINGFENCE_TEST_WITHOUT=${RINGFENCE_TEST_WITHOUT:+$RINGFENCE_TEST_WITHOUT,}$2
       fi
@@ -42,12 +42,12 @@ while (($#)); do
 done
 
 make_environment
-wanted=()
+missing=()
 for engine in postgresql mariadb galera mysql redis pgbouncer; do
   variable=RINGFENCE_TEST_${engine^^}_URL
-  if [[ -z ${!variable:-} && ,${RINGFENCE_TEST_WITHOUT:-}, != *",$engine,"* ]]; then wanted+=("$engine"); fi
+  if [[ -z ${!variable:-} && ,${RINGFENCE_TEST_WITHOUT:-}, != *",$engine,"* ]]; then missing+=("$engine"); fi
 done
-if [[ -n $install ]]; then ensure_engines "${wanted[@]}"; fi
+if [[ -n $install ]]; then ensure_engines "${missing[@]}"; fi
 
 export PATH=$venv/bin:$PATH
 if ((${#arguments[@]})); then exec python -m pytest "${requirements[@]}" "${arguments[@]}"; fi
@@ -66,7 +66,7 @@ step "types of the test servers" mypy -p servers
 step "import contracts" lint-imports --no-logo
 status=0
 say "── tests"
-# A worker has an engine to itself, and the more of them there are, the less of the time goes into waiting for servers.
+# A worker has a server to itself; PostgreSQL, which has the most tests, has two workers.
 python -m pytest -n 4 --dist loadgroup "${requirements[@]}" || status=$?
 if ((${#failed[@]})); then
   red "FAILED: $(printf '%s; ' "${failed[@]}")"
