@@ -27,7 +27,7 @@ from ringfence.schema.sql.table_keys import key_of
 
 
 @dataclass(frozen=True)
-class _Place:
+class _FindingKey:
     """Identity of a finding: equal findings on several engines are merged into one."""
 
     revision: str
@@ -64,20 +64,20 @@ def lint(
     every = ordered(scripts)
     chosen = {script.revision for script in every} if revisions is None else set(revisions)
     running = tuple(_mirrors(mirrors or (deployment.mirrors,)))
-    found: dict[_Place, dict[str, Severity]] = {}
+    found: dict[_FindingKey, dict[str, Severity]] = {}
     for dialect in dict.fromkeys(DIALECTS[engine] for engine in deployment.engines):
         engines = [engine for engine in deployment.engines if DIALECTS[engine] == dialect]
         ups = {script.revision: scripts.recording(script, dialect) for script in every}
-        around = LintContext(running, deployment.accounts, _after(ups.values()))
+        context = LintContext(running, deployment.accounts, _after(ups.values()))
         before = Schema()
         for number, script in enumerate(every):
             up = ups[script.revision]
             if script.revision not in chosen:
-                _take(before, up)
+                _apply(before, up)
                 continue
             down = scripts.recording(script, dialect, "downgrade")
-            here = replace(around, later=frozenset(one.revision for one in every[number + 1 :]))
-            for place, engine, severity in _look(script, up, down, before, engines, here):
+            here = replace(context, later=frozenset(one.revision for one in every[number + 1 :]))
+            for place, engine, severity in _check_revision(script, up, down, before, engines, here):
                 found.setdefault(place, {})[engine] = severity
     return _findings(deployment, [script for script in every if script.revision in chosen], found)
 
@@ -105,7 +105,7 @@ def states(deployment: Deployment) -> dict[str, Types]:
     schema = Schema()
     found: dict[str, Types] = {}
     for script in ordered(scripts):
-        _take(schema, scripts.recording(script, dialect))
+        _apply(schema, scripts.recording(script, dialect))
         found[script.revision] = schema.types()
     return found
 
@@ -123,7 +123,7 @@ def at_head(deployment: Deployment) -> Schema:
     if deployment.migrations.is_dir():
         scripts = scripts_of(deployment)
         for script in ordered(scripts):
-            _take(schema, scripts.recording(script, DIALECTS[deployment.engines[0]]))
+            _apply(schema, scripts.recording(script, DIALECTS[deployment.engines[0]]))
     return schema
 
 
@@ -131,11 +131,11 @@ def _after(recordings: Iterable[Recording]) -> Schema:
     """Return the schema after all recorded operations."""
     schema = Schema()
     for recording in recordings:
-        _take(schema, recording)
+        _apply(schema, recording)
     return schema
 
 
-def _take(schema: Schema, recording: Recording) -> None:
+def _apply(schema: Schema, recording: Recording) -> None:
     for done in recording.done:
         schema.apply(done.operation)
 
@@ -146,23 +146,23 @@ def _mirrors(folders: Iterable[Path]) -> Iterator[Mirror]:
             yield Mirror.load(path)
 
 
-def _look(
-    script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], around: LintContext
-) -> Iterator[tuple[_Place, str, Severity]]:
+def _check_revision(
+    script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], context: LintContext
+) -> Iterator[tuple[_FindingKey, str, Severity]]:
     """Yield what the rules find in one revision on engines of one dialect, and apply the revision to `state`."""
     dialect = unconnected(DIALECTS[engines[0]])
     created: set[str] = set()
     revision, contract = script.revision, contract_of(script)
     for done in up.done:
         for engine in engines:
-            step = OperationCheck(done, engine, dialect, state, frozenset(created), around, contract)
+            step = OperationCheck(done, engine, dialect, state, frozenset(created), context, contract)
             for rule in RULES.values():
                 if rule.check_operation and engine in rule.severity:
                     for message in rule.check_operation(step):
-                        place = _Place(revision, rule.id, done.line, message, whole=False)
+                        place = _FindingKey(revision, rule.id, done.line, message, whole=False)
                         yield place, engine, rule.severity[engine]
         state.apply(done.operation)
-        _note(done, created)
+        _add_created(done, created)
     for engine in engines:
         whole = RevisionCheck(engine, up, down, frozenset(created))
         for rule in RULES.values():
@@ -170,11 +170,11 @@ def _look(
                 for hit in rule.check_revision(whole):
                     # -1 and -2 stand for the line of upgrade() and downgrade(), which `_findings` looks up.
                     line = hit.line or (-1 if hit.function == "upgrade" else -2)
-                    place = _Place(revision, rule.id, line, hit.message, whole=hit.line is None)
+                    place = _FindingKey(revision, rule.id, line, hit.message, whole=hit.line is None)
                     yield place, engine, rule.severity[engine]
 
 
-def _note(done: RecordedOperation, created: set[str]) -> None:
+def _add_created(done: RecordedOperation, created: set[str]) -> None:
     """Add a table that this revision creates, also under its new name after a rename."""
     op = done.operation
     if isinstance(op, ops.CreateTableOp):
@@ -184,10 +184,10 @@ def _note(done: RecordedOperation, created: set[str]) -> None:
 
 
 def _findings(
-    deployment: Deployment, scripts: Iterable[Script], found: Mapping[_Place, Mapping[str, Severity]]
+    deployment: Deployment, scripts: Iterable[Script], found: Mapping[_FindingKey, Mapping[str, Severity]]
 ) -> tuple[Finding, ...]:
     """Return the findings that no comment allows, and the findings about the comments themselves."""
-    by_revision: dict[str, list[_Place]] = {}
+    by_revision: dict[str, list[_FindingKey]] = {}
     for place in found:
         by_revision.setdefault(place.revision, []).append(place)
     findings = []
@@ -214,5 +214,5 @@ def _findings(
             )
             if source.allowed(place.rule, line, whole=place.whole) is None:
                 findings.append(finding(RULES[place.rule], line, place.message, found[place]))
-        findings += [finding(*told, {}) for told in comments.check_comments(source, RULES)]
+        findings += [finding(*problem, {}) for problem in comments.check_comments(source, RULES)]
     return tuple(sorted(findings))
