@@ -147,7 +147,12 @@ def _mirrors(folders: Iterable[Path]) -> Iterator[Mirror]:
 
 
 def _check_revision(
-    script: Script, up: Recording, down: Recording, state: Schema, engines: Sequence[str], context: LintContext
+    script: Script,
+    up: Recording,
+    down: Recording,
+    state: Schema,
+    engines: Sequence[str],
+    context: LintContext,
 ) -> Iterator[tuple[_FindingKey, str, Severity]]:
     """Yield what the rules find in one revision on engines of one dialect, and apply the revision to `state`."""
     dialect = unconnected(DIALECTS[engines[0]])
