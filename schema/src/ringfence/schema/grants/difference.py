@@ -50,29 +50,21 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """One GRANT or REVOKE on one object for one login: verbs, each with its columns or None for the whole object."""
-
-    login: str
-    kind: str
-    schema: str
-    name: str
-    verbs: tuple[tuple[str, tuple[str, ...] | None], ...]
-
-    @property
-    def passes_on(self) -> bool:
-        """Whether these are grant options; a statement about grant options cannot name other privileges."""
-        return any(verb.startswith(GRANT_OPTION) for verb, _ in self.verbs)
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
-    """What one GRANT or REVOKE statement covers: several logins, and several objects of a kind as (schema, name)."""
+    """What one GRANT or REVOKE statement covers: logins, objects of one kind as (schema, name), and verbs.
+
+    Each verb has its columns, or None for the whole object.
+    """
 
     logins: tuple[str, ...]
     kind: str
     things: tuple[tuple[str, str], ...]
     verbs: tuple[tuple[str, tuple[str, ...] | None], ...]
+
+    @property
+    def login(self) -> str:
+        """The first login."""
+        return self.logins[0]
 
     @property
     def schema(self) -> str:
@@ -122,8 +114,8 @@ def difference(wanted: Iterable[Privilege], held: Iterable[Privilege]) -> Differ
     return Difference(tuple(sorted(want - have - again)), tuple(sorted(revoke)), tuple(sorted(again)))
 
 
-def bundles(privileges: Iterable[Privilege]) -> Iterator[Bundle]:
-    """Group privileges by what one statement for one login can express.
+def bundles(privileges: Iterable[Privilege]) -> Iterator[Batch]:
+    """Group privileges by what one statement for one login and one object can express.
 
     Yields:
         The groups in a stable order; grant options precede the privileges themselves.
@@ -132,14 +124,14 @@ def bundles(privileges: Iterable[Privilege]) -> Iterator[Bundle]:
     for privilege in sorted(privileges, key=lambda p: (not p.verb.startswith(GRANT_OPTION), p)):
         verbs = things.setdefault((privilege.verb.startswith(GRANT_OPTION), privilege.target), {})
         verbs.setdefault(privilege.verb, []).append(privilege.column)
-    for (_, place), verbs in things.items():
+    for (_, (login, kind, schema, name)), verbs in things.items():
         said: list[tuple[str, tuple[str, ...] | None]] = []
         for verb, columns in verbs.items():
             if "" in columns:
                 said.append((verb, None))
             if named := tuple(column for column in columns if column):
                 said.append((verb, named))
-        yield Bundle(*place, tuple(said))
+        yield Batch((login,), kind, ((schema, name),), tuple(said))
 
 
 def batches(privileges: Iterable[Privilege], *, things: bool) -> Iterator[Batch]:

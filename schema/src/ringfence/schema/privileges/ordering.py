@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ringfence.schema.features import Features
-from ringfence.schema.grants.difference import Batch, Bundle, Difference, batches, bundles
+from ringfence.schema.grants.difference import Batch, Difference, batches, bundles
 
 
 def ordered_changes(features: Features, change: Difference) -> Iterator[tuple[str, Batch]]:
@@ -27,15 +27,11 @@ def ordered_changes(features: Features, change: Difference) -> Iterator[tuple[st
     for batch in batches(set(change.revoke).difference(paired), things=features.grants_many_objects):
         yield "revoke", batch
     for bundle in bundles(paired):
-        yield "revoke", _alone(bundle)
+        yield "revoke", bundle
         if taken := again.pop((bundle.login, bundle.kind, bundle.schema, bundle.name), None):
-            yield "grant", _alone(taken)
+            yield "grant", taken
     if features.transactional_ddl:
         yield from grants
         yield from (
             ("grant", batch) for batch in batches(change.regrant, things=features.grants_many_objects)
         )
-
-
-def _alone(bundle: Bundle) -> Batch:
-    return Batch((bundle.login,), bundle.kind, ((bundle.schema, bundle.name),), bundle.verbs)

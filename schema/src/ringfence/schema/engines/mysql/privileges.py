@@ -10,7 +10,7 @@ from ringfence.schema.engines.base import Statement
 from ringfence.schema.engines.mysql import routines
 from ringfence.schema.engines.mysql.quoting import quoted
 from ringfence.schema.engines.mysql.row_security import relations, views
-from ringfence.schema.grants.difference import READABLE, Batch, Bundle, Difference, Privilege, batches
+from ringfence.schema.grants.difference import READABLE, Batch, Difference, Privilege, batches
 from ringfence.schema.manifest.model import Account
 
 if TYPE_CHECKING:
@@ -367,24 +367,24 @@ def in_list(items: Iterable[str]) -> tuple[str, ...]:
     return tuple(items) or ("\0",)
 
 
-def privileges_and_object(bundle: Bundle | Batch) -> str:
+def privileges_and_object(batch: Batch) -> str:
     """Return the privileges and the object of a GRANT or REVOKE: what precedes TO or FROM."""
-    return f"{_verbs(bundle)} ON {_thing(bundle)}"
+    return f"{_verbs(batch)} ON {_thing(batch)}"
 
 
-def _verbs(bundle: Bundle | Batch) -> str:
+def _verbs(batch: Batch) -> str:
     parts = []
-    for verb, columns in bundle.verbs:
+    for verb, columns in batch.verbs:
         listed = f" ({', '.join(map(quoted, columns))})" if columns else ""
         parts.append(f"{verb.upper()}{listed}")
     return ", ".join(parts)
 
 
-def _thing(bundle: Bundle | Batch) -> str:
+def _thing(batch: Batch) -> str:
     """Return the object of a GRANT; the pattern of a database comes from the catalog and is already escaped."""
-    if bundle.kind == "server":
+    if batch.kind == "server":
         return "*.*"
-    if bundle.kind == "database":
-        return f"{quoted(bundle.schema)}.*"
-    routine = f"{bundle.kind.upper()} " if bundle.kind in ("function", "procedure") else ""
-    return f"{routine}{quoted(bundle.schema)}.{quoted(bundle.name)}"
+    if batch.kind == "database":
+        return f"{quoted(batch.schema)}.*"
+    routine = f"{batch.kind.upper()} " if batch.kind in ("function", "procedure") else ""
+    return f"{routine}{quoted(batch.schema)}.{quoted(batch.name)}"
