@@ -9,12 +9,16 @@ import sys
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from werkzeug.security import generate_password_hash
 
 from demo import data
 from ringfence.runtime import Database
+
+if TYPE_CHECKING:
+    from mirrors.backend_api import DAL
 
 SEED = 1815
 CHUNK = 500
@@ -27,7 +31,7 @@ def main(mirror: Path) -> None:
     now = data.moment()
     users = list(data.users(chance, now))
     events = list(data.events(chance, now))
-    database = Database.from_env(mirror)
+    database = Database["DAL"].from_env(mirror)
     try:
         database.wait_until_ready()
         keys = _store_users(database, users)
@@ -37,7 +41,7 @@ def main(mirror: Path) -> None:
     print(json.dumps(_expected(users, events, now)))
 
 
-def _store_users(database: Database, users: list[data.User]) -> list[int]:
+def _store_users(database: "Database[DAL]", users: list[data.User]) -> list[int]:
     """Store the users; returns their keys in the same order."""
     hashed = generate_password_hash(data.password())  # one for all: a good hash takes its time
     keys: list[int] = []
@@ -51,11 +55,11 @@ def _store_users(database: Database, users: list[data.User]) -> list[int]:
                     active=user.active,
                     confirmed_at=user.confirmed_at,
                 )
-                keys.append(int(key))
+                keys.append(key)
     return keys
 
 
-def _store_events(database: Database, events: list[data.Event], keys: list[int]) -> None:
+def _store_events(database: "Database[DAL]", events: list[data.Event], keys: list[int]) -> None:
     for start in range(0, len(events), CHUNK):
         with database.session() as dal:
             for event in events[start : start + CHUNK]:

@@ -7,10 +7,14 @@ import json
 import secrets
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from ringfence.runtime import Database
 
-ACCOUNTS = {
+if TYPE_CHECKING:
+    from mirrors.connector import DAL
+
+ACCOUNTS: dict[Literal["twitch", "discord", "youtube"], list[str]] = {
     "twitch": ["ada_live", "zoë_plays", "night_radio"],
     "discord": ["The Engine Room", "Lovelace Readers"],
     "youtube": ["Difference Engines"],
@@ -19,7 +23,7 @@ ACCOUNTS = {
 
 def main(mirror: Path) -> None:
     """Store everything, and print the key of each account of each platform."""
-    database = Database.from_env(mirror)
+    database: Database[DAL] = Database["DAL"].from_env(mirror)
     try:
         database.wait_until_ready()
         with database.session() as dal:

@@ -148,7 +148,7 @@ def test_another_engine_than_that_of_the_url_is_refused(temporary, tmp_path):
     env = environment(temporary, DATABASE_URL=f"sqlite:///{tmp_path}/new.sqlite")
     done = demo("--engine", "postgresql", env=env)
     assert done.returncode == 4
-    assert "postgresql was asked for" in done.stdout
+    assert "postgresql was requested" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [["--engine", "oracle"], ["--engine"], ["--loud"], ["sqlite"]])
