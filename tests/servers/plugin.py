@@ -80,12 +80,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "xdist"
     ):  # which brings the mark: the runtime's wheel is tested without
         return
+    given_by_url = os.environ.get(external.variable("postgresql"))  # one server, which only one worker uses
     for item in items:
         given = getattr(item, "callspec", None)
         name = given.params.get("server") if given else None
         for fixture in getattr(item, "fixturenames", ()):
             name = name or _OF.get(fixture)
-        if name == "postgresql" and item.path.is_relative_to(_SCHEMA_TESTS):
+        if name == "postgresql" and item.path.is_relative_to(_SCHEMA_TESTS) and not given_by_url:
             name = "postgresql-schema"  # the longest group would end last, on one worker: another server halves it
         if name:
             item.add_marker(pytest.mark.xdist_group(str(name)))
