@@ -294,7 +294,7 @@ def test_an_index_is_left_out_until_the_next_load(write):
         ('leave_out = ["notes.id"]', "ringfence.toml:4: leave_out: 'notes.id' is of the primary key"),
         (
             'types = {"nowhere:X" = "Uuid"}',
-            "ringfence.toml:4: types: 'nowhere:X' is no type that can be imported",
+            "ringfence.toml:4: types: 'nowhere:X' cannot be imported as a type",
         ),
         (
             'types = {"sqlalchemy:Uuid" = "Uuid"}',

@@ -196,7 +196,7 @@ class Value:
 
     def constant(self) -> Any:
         """Convert a scalar by YAML's rules, to a string, number, boolean, date or None."""
-        return yaml.SafeLoader("").construct_object(self.node)
+        return yaml.constructor.SafeConstructor().construct_object(self.node)
 
     def kind(self) -> str:
         """Describe this node for a message: "pairs", "a list", "nothing" or the scalar itself."""

@@ -42,7 +42,16 @@ VERB = Word("a verb", choices=VERB_WORDS)
 VERB_LIST = Definition("verbs", OneOrMoreWords(Words(VERB, empty="take the entry out")))
 
 
+_COLUMN_LIST = Words(empty="write `all`, or take the entry out")
+
+
 # -- rows
+
+_REFERENCE = Word(
+    "a reference to a scope, `:` with a lower-case letter and then at most 30 lower-case letters, digits and _; write a"
+    " text that begins with a colon with two colons",
+    pattern=f":{_SCOPE_NAME}",
+)
 
 
 @dataclass(frozen=True)
@@ -81,12 +90,7 @@ class Rows(Shape[tuple[RowsEntry, ...]]):
             return RowsEntry(column, "null", None, value.line)
         text = value.constant()
         if _is_bound(text):
-            scope = Word(
-                "a reference to a scope, `:` with a lower-case letter and then at most 30 lower-case letters, digits"
-                " and _; write a text that begins with a colon with two colons",
-                pattern=f":{_SCOPE_NAME}",
-            )
-            if not scope.accepts(Name(text, value.line), value.document):
+            if not _REFERENCE.accepts(Name(text, value.line), value.document):
                 return None
             return RowsEntry(column, "bound", text[1:], value.line)
         if text == LOGIN:
@@ -145,13 +149,13 @@ class Columns(Shape[tuple[Name, ...] | None]):
         if not value.is_list:
             value.mistake(f"{what} must be `all` or a list of columns, not {value.kind()}")
             return None
-        return Words(empty="write `all`, or take the entry out").read(value, what, line)
+        return _COLUMN_LIST.read(value, what, line)
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         """See `Shape.schema`."""
         if self.whole_rows:
             return {"const": ALL}
-        return {"anyOf": [{"const": ALL}, Words(empty="columns").schema(definitions)]}
+        return {"anyOf": [{"const": ALL}, _COLUMN_LIST.schema(definitions)]}
 
 
 ROWS = Key(

@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from ringfence.schema.documents import Document, Name, Value, suggestion
@@ -278,9 +279,13 @@ class Object(Shape[Fields]):
     refused: Mapping[str, str] = field(default_factory=dict)
     """Keys that are valid elsewhere -> the message that they are not valid here; `{what}` names the mapping."""
 
+    @cached_property
+    def _known(self) -> Mapping[str, Key[Any]]:
+        return {key.name: key for key in self.keys}
+
     def read(self, value: Value, what: str, line: int) -> Fields:
         """See `Shape.read`."""
-        known = {key.name: key for key in self.keys}
+        known = self._known
         found: dict[str, tuple[Name, Any]] = {}
         for name, item in value.mapping(what):
             if name.text in known:

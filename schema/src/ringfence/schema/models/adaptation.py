@@ -133,9 +133,7 @@ def map_types(tables: Mapping[str, sa.Table], types: Mapping[str, str], report: 
     for name, text in types.items():
         cls, mapped = _type(name), parse_type(text)
         if cls is None:
-            yield report(
-                f"types: {name!r} is no type that can be imported; write MODULE:CLASS", "types", name
-            )
+            yield report(f"types: {name!r} cannot be imported as a type; write MODULE:CLASS", "types", name)
         elif mapped is None:
             problem = f"types: {text!r} is not a portable type{suggestion(text, MAPPABLE)}; the types are"
             yield report(f"{problem} {', '.join(MAPPABLE)}", "types", name)

@@ -88,7 +88,7 @@ def _revision(deployment: Deployment, revision: str) -> str:
         done = git(deployment.root, "show", f"{revision}:./{name}")
     except OSError as error:
         raise BadDeployment(
-            [Mistake(revision, None, f"is no file, and git cannot be run: {error}")]
+            [Mistake(revision, None, f"is not a file, and git cannot be run: {error}")]
         ) from error
     if done.returncode:
         lines = done.stderr.strip().splitlines()
