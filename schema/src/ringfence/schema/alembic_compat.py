@@ -1,7 +1,7 @@
 """Everything that this project does to Alembic beyond its public face, and the registration of its own extensions.
 
-Each function that uses a private name of Alembic says why. They were checked with Alembic 1.20.1;
-tests/unit/schema/test_compat.py fails when a version changes one of them.
+Each function that uses a private name of Alembic says why. They were checked with Alembic 1.20.1, and a
+test of the repository fails when a version changes one of them.
 
 Extensions are declared where they are defined, by `renderer`, `implementation`, `ddl_implementation` and `on_install`.
 A declaration changes nothing in Alembic: `install` registers all of them, and is called before Alembic is used (when a

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, ops
 
 from ringfence.schema.engines.postgresql.online_ddl import validated_constraint
+from ringfence.schema.features import MYSQL_FAMILY
 from ringfence.schema.job.row_checks_tables import RowCheck, TableChanges, filled
 from ringfence.schema.job.row_checks_types import misfits
-from ringfence.schema.models.types import MYSQL_FAMILY
 from ringfence.schema.operations.operations import ChangeLabelsOp, removed_labels
 from ringfence.schema.sql.table_keys import referred_column, referred_table, split_key
 

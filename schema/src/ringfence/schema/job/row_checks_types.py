@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ringfence.runtime.values import INTEGER_BITS
+from ringfence.schema.features import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.lint.type_changes import integer_range, narrows
-from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL, Portable, portable
+from ringfence.schema.models.types import Portable, portable
 
 _CHECKED = POSTGRESQL | MYSQL_FAMILY
 """The engines that reject values which a column's type cannot hold; SQLite accepts any value."""

@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation
 
 from ringfence.runtime.mirror import Mirror
+from ringfence.schema.features import MYSQL_FAMILY, POSTGRESQL, SQLITE
 from ringfence.schema.lint.finding import Severity
 from ringfence.schema.manifest.model import Account
-from ringfence.schema.models.types import ENGINES, MYSQL_FAMILY, POSTGRESQL, SQLITE
+from ringfence.schema.models.types import ENGINES
 from ringfence.schema.revisions.contract import Contract
 from ringfence.schema.revisions.recording import RecordedOperation, Recording
 from ringfence.schema.revisions.table_state import Schema

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ringfence.runtime.values import INTEGER_BITS
+from ringfence.schema.features import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.models.key_lengths import BYTES_PER_CHARACTER
-from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL, Portable, portable
+from ringfence.schema.models.types import Portable, portable
 
 # type -> the types that hold each of its values without loss
 _WIDER: Mapping[str, frozenset[str]] = {

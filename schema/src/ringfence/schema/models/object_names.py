@@ -9,8 +9,7 @@ from sqlalchemy.sql.schema import ColumnCollectionConstraint
 from sqlalchemy.util import md5_hex
 
 from ringfence.schema import sqlalchemy_compat
-from ringfence.schema.features import FEATURES
-from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
+from ringfence.schema.features import FEATURES, MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.sql.identifiers import object_name
 
 # The suffixes of the names that PostgreSQL generates: src/backend/commands/indexcmds.c and tablecmds.c.

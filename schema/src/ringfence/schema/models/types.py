@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from ringfence.schema.features import FEATURES, engines_where
+from ringfence.schema.features import FEATURES, MYSQL_FAMILY, POSTGRESQL, SQLITE, engines_where
 from ringfence.schema.models import columns, per_engine_types
 from ringfence.schema.models.engine_types import effective, mapped_to
 from ringfence.schema.models.enums import enum_params
@@ -17,9 +17,6 @@ from ringfence.schema.models.per_engine_types import Form, combine, mapped
 # The SQLAlchemy dialect of each engine, which decides the variant of a type that applies there.
 DIALECTS: Mapping[str, str] = {name: features.dialect for name, features in FEATURES.items()}
 ENGINES = tuple(DIALECTS)
-POSTGRESQL = engines_where(lambda engine: engine.family == "postgresql")
-MYSQL_FAMILY = engines_where(lambda engine: engine.family == "mysql")
-SQLITE = engines_where(lambda engine: engine.family == "sqlite")
 EVERYWHERE = frozenset(ENGINES)
 
 Params = dict[str, Any]

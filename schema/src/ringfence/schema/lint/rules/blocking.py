@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
-from ringfence.schema.features import engines_where
+from ringfence.schema.features import MYSQL_FAMILY, POSTGRESQL, engines_where
 from ringfence.schema.lint.rule import (
     ERROR,
     POSTGRESQL_ALONE,
@@ -19,7 +19,6 @@ from ringfence.schema.lint.rule import (
     on,
 )
 from ringfence.schema.lint.type_changes import rewrites
-from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.operations.operations import CreateExcludeOp
 from ringfence.schema.sql.table_keys import key_of
 

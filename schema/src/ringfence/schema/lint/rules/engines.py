@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from ringfence.schema import sqlalchemy_compat
-from ringfence.schema.features import FEATURES, engines_where
+from ringfence.schema.features import FEATURES, MYSQL_FAMILY, POSTGRESQL, engines_where
 from ringfence.schema.lint.rule import (
     ERROR,
     EVERYWHERE,
@@ -19,7 +19,6 @@ from ringfence.schema.lint.rule import (
     Rule,
     on,
 )
-from ringfence.schema.models.types import MYSQL_FAMILY, POSTGRESQL
 from ringfence.schema.operations.operations import ChangeLabelsOp, DropEnumLabelOp, ReplaceEnumOp
 from ringfence.schema.revisions.views import ALTER_DROPS, FAMILY_OPTIONS, POSTGRESQL_OPTIONS, replaced
 from ringfence.schema.sql.table_keys import key_of
