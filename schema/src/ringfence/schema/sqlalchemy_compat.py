@@ -1,7 +1,7 @@
 """Everything that this project asks of SQLAlchemy beyond its public face.
 
-Each function uses one private name and says why. They were checked with SQLAlchemy 2.1.9;
-tests/unit/schema/test_sqlalchemy_compat.py fails when a version changes one of them.
+Each function uses one private name and says why. They were checked with SQLAlchemy 2.1.9, and
+a test of the repository fails when a version changes one of them.
 
 Two hooks cannot be functions, because SQLAlchemy calls them: `models.columns` overrides `_set_parent` of a type, which
 runs when a column gets it, and `_static_cache_key`, which tells apart types whose DDL differs; `engines.mysql.ddl`

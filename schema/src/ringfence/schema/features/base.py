@@ -77,8 +77,7 @@ class Features:
     sequences_need_select: bool = False
     """Whether an INSERT that draws from a sequence requires SELECT and INSERT on it, even where the value is given.
 
-    These privileges also allow setting the sequence back. Seen on MariaDB 10.11 and 11.8
-    (`tests/integration/schema/test_sequences.py`).
+    These privileges also allow setting the sequence back. Seen on MariaDB 10.11 and 11.8.
     """
     has_native_enums: bool = False
     """Whether an Enum is a type of the schema, created and altered by statements of its own."""
