@@ -206,7 +206,7 @@ def test_a_revision_that_fails_takes_its_grants_along(shop, monkeypatch):
     with pytest.raises(JobFailed, match="division by zero"):
         shop.migrate()
     shop.write("migrations/versions/c3.py", THIRD)
-    assert "granted in its transaction" in shop.run("ringfence", "plan").stdout
+    assert "are given in its transaction" in shop.run("ringfence", "plan").stdout
     after, given = RevisionAccess.after, []
 
     def fail(around, connection, revision):

@@ -348,5 +348,5 @@ def test_the_command_and_the_plugin(db, tmp_path):
     revision.write_text(revision.read_text().replace("op.drop_table", "str"))
     done = run(*plugin)
     assert done.returncode == 1
-    assert "leaves another schema: table notes: absent before it, there after up and down" in done.stdout
+    assert "leaves another schema: table notes: absent before it, present after up and down" in done.stdout
     assert run(*ringfence).returncode == 1

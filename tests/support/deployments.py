@@ -228,9 +228,15 @@ class Shop:
         return Mirror.load(self.root / "mirrors" / f"{service}.json")
 
     def relation(self, service: str, table: str, verb: str = "select") -> str:
-        """The table, or the view before it, that a verb of a service uses on this engine."""
+        """The table, or the view before it, that a verb of a service uses on this engine.
+
+        On SQLite the runtime puts a temporary view of the rows in scope before the table; writes name the table itself.
+        """
+        engine = self.database.server.engine
+        if engine == "sqlite" and verb != "select":
+            return f"main.{table}"
         relations = self.mirror(service).tables[table].verbs[verb].relations
-        return str(relations.get(self.database.server.engine, table))
+        return str(relations.get(engine, table))
 
     def open(self, service: str, size: int = 3, **env: str) -> ServiceDatabase:
         """The runtime's database of a service, with a pool of this size."""

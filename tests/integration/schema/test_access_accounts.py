@@ -181,7 +181,7 @@ def test_what_an_engine_cannot_express_is_refused_with_its_line(shop):
         shop.load()
     told = str(raised.value)
     assert "access.yaml:15: valid_until of 'door': mariadb, galera, mysql cannot express it" in told
-    assert "access.yaml:6: 'statment_timeout' is no setting of an account; did you mean" in told
+    assert "access.yaml:6: settings of the account 'till' has no key 'statment_timeout'; did you mean" in told
     assert "access.yaml:16: the workload 'a' is one of 'till' (line 4)" in told
 
 
