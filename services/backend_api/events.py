@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from backend_api.users import MAX_KEY
 from platform_web import paging
-from platform_web.inputs import MAX_ID, Input, JsonObject, Moment, Text, from_body, from_query
+from platform_web.inputs import MAX_ID, Input, JsonObject, Moment, QueryInt, Text, from_body, from_query
 from ringfence.runtime.flask import Ringfence
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class NewEvent(Input):
 class Listing(paging.PageInput):
     """What a list of events may ask for."""
 
-    before: Annotated[int, Field(ge=1, le=MAX_ID)] | None = None
+    before: Annotated[QueryInt, Field(ge=1, le=MAX_ID)] | None = None
     kind: Kind | None = None
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from werkzeug.security import generate_password_hash
 
 from platform_web import paging
-from platform_web.inputs import Changes, Email, Input, Text, from_body, from_query
+from platform_web.inputs import Changes, Email, Input, QueryBool, QueryInt, Text, from_body, from_query
 from platform_web.problems import not_found
 from ringfence.runtime.flask import Ringfence
 
@@ -27,8 +27,8 @@ Password = Annotated[Text, StringConstraints(min_length=8, max_length=1024)]
 class Listing(paging.PageInput):
     """What a list of users may ask for."""
 
-    after: Annotated[int, Field(ge=0, le=MAX_KEY)] = 0
-    active: bool | None = None
+    after: Annotated[QueryInt, Field(ge=0, le=MAX_KEY)] = 0
+    active: QueryBool | None = None
 
 
 class NewUser(Input):

@@ -1,6 +1,7 @@
 """Checked input: the members of a JSON body or the parameters of a query string, as pydantic models."""
 
 import math
+import re
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, TypeVar
 
@@ -23,6 +24,10 @@ from platform_web.problems import Problem, bad_input
 MAX_ID = 2**63 - 1
 MAX_DEPTH = 50
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL stores no NUL, UTF-8 no lone surrogate
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 # Days that every engine stores, with room to count from them.
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
 
@@ -44,17 +49,46 @@ class Changes(Input):
         return value
 
 
-def _without_nul(text: str) -> str:
-    if "\x00" in text:  # PostgreSQL cannot store it
+def _storable_text(text: str) -> str:
+    if _UNSTORABLE.search(text):
         raise ValueError("holds a character that not every database can store")
     return text
 
 
+# pydantic itself converts more: in a query string `5.0` and `1_000` to a number, `yes` and `1` to true, and in both kinds
+# of input a number to the time or day that is so many seconds after the beginning of 1970.
+
+
+def _from_digits(value: object) -> int:
+    if not isinstance(value, str) or not _WHOLE.fullmatch(value):
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def _from_word(value: object) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value == "true"
+
+
+def _from_day(value: object) -> date:
+    mistake = "must be a day, like 2026-11-20"
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError(mistake)
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError(mistake) from error
+
+
 def _from_iso(value: object) -> datetime:
-    # pydantic would take a number for seconds since 1970.
+    mistake = "must be a time with its offset, like 2026-11-20T12:00:00+01:00"
     if not isinstance(value, str):
-        raise ValueError("must be a time with its offset, like 2026-11-20T12:00:00+01:00")  # noqa: TRY004  # pydantic's
-    return datetime.fromisoformat(value)
+        raise ValueError(mistake)  # noqa: TRY004  # pydantic's
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError as error:  # its text repeats the value
+        raise ValueError(mistake) from error
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -64,8 +98,7 @@ def _in_utc(moment: datetime) -> datetime:
 def _storable(value: Any, depth: int = 0) -> Any:
     """Return JSON that every engine stores unchanged.
 
-    PostgreSQL stores no NUL, UTF-8 no lone surrogate, MySQL's JSON no deeper nesting and no larger whole number, and
-    JSON has no infinity.
+    MySQL's JSON has no deeper nesting and no larger whole number, and JSON has no infinity.
 
     Raises:
         ValueError: for any other.
@@ -74,7 +107,7 @@ def _storable(value: Any, depth: int = 0) -> Any:
         raise ValueError(f"is nested more than {MAX_DEPTH} deep")
     match value:
         case str():
-            _without_nul(value).encode()  # UnicodeEncodeError is a ValueError
+            _storable_text(value)
         case int() if not -MAX_ID - 1 <= value <= MAX_ID:
             raise ValueError("holds a number that not every database can store")
         case float() if not math.isfinite(value):
@@ -89,10 +122,14 @@ def _storable(value: Any, depth: int = 0) -> Any:
     return value
 
 
-Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_without_nul)]
+Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable_text)]
 # One @, something on each side, no blank or control character: only a mail shows whether it arrives.
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")]
-Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
+QueryInt = Annotated[int, BeforeValidator(_from_digits)]
+"""A whole number in a query string: nothing but its digits, with an optional minus."""
+QueryBool = Annotated[bool, BeforeValidator(_from_word)]
+"""`true` or `false` in a query string."""
+Day = Annotated[date, BeforeValidator(_from_day), Field(ge=FIRST_DAY, le=LAST_DAY)]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_from_iso),
@@ -126,6 +163,8 @@ def from_body(model: type[Model], request: Request) -> Model:
 
 def from_query(model: type[Model], request: Request) -> Model:
     """Return the parameters of the request's query string; of one given twice, the first.
+
+    The model has `QueryInt` and `QueryBool` in place of `int` and `bool`.
 
     Raises:
         Problem: 400 for wrong, missing and unknown parameters.

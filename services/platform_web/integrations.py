@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field, StringConstraints
 
 from platform_web import paging
-from platform_web.inputs import Input, Text, from_body, from_query
+from platform_web.inputs import Input, QueryBool, QueryInt, Text, from_body, from_query
 from platform_web.problems import not_found
 from ringfence.runtime.flask import Ringfence
 
@@ -29,8 +29,8 @@ TOKEN_LENGTH = 512
 class Listing(paging.PageInput):
     """What a list of integrations may ask for."""
 
-    after: Annotated[int, Field(ge=0, le=MAX_KEY)] = 0
-    active: bool | None = None
+    after: Annotated[QueryInt, Field(ge=0, le=MAX_KEY)] = 0
+    active: QueryBool | None = None
 
 
 class NewToken(Input):

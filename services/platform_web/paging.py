@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from flask import request
 from pydantic import Field
 
-from platform_web.inputs import Input
+from platform_web.inputs import Input, QueryInt
 
 MAX_LIMIT = 200
 
@@ -15,7 +15,7 @@ MAX_LIMIT = 200
 class PageInput(Input):
     """The parameters of a list: how many items are on a page."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
+    limit: Annotated[QueryInt, Field(ge=1, le=MAX_LIMIT)] = 50
 
 
 def page(rows: Sequence[Mapping[str, object]], limit: int, cursor: str, **kept: object) -> dict[str, object]:

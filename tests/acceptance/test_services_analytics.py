@@ -48,7 +48,8 @@ def test_without_days_the_figures_are_of_the_last_thirty(figures):
 
 @pytest.mark.parametrize(
     "query",
-    ["from=yesterday", "to=2026-02-30", "from=20260101", "from=2026-01-02&to=2026-01-01", "to=9999-12-31",
+    ["from=yesterday", "to=2026-02-30", "from=20260101", "from=1767225600",
+     "from=2026-01-02&to=2026-01-01", "to=9999-12-31",
      "from=2020-01-01&to=2026-01-01", "day=2026-01-01"],
 )  # fmt: skip
 def test_days_that_cannot_be_are_refused(figures, query):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ringfence.runtime import BadMirror, Database, Mirror, Settings
 from ringfence.runtime.dal import define_all
+from ringfence.runtime.dal.lazy_tables import in_order, references
 
 NAMES = ("a", "b", "c", "d", "e")
 VERBS: dict[str, Any] = {verb: {} for verb in ("select", "insert", "update", "delete")}
@@ -70,3 +71,12 @@ def test_all_are_made_at_once_and_the_one_that_cannot_be_is_named() -> None:
         with pytest.raises(BadMirror, match=r"^c: PyDAL cannot define this table: SyntaxError: .*class"):
             define_all(bad)
     assert bad.a.fields == ["id"]
+
+
+def test_referenced_tables_are_in_the_order_of_the_mirror() -> None:
+    # The order of an exported file follows from it, and must not differ from process to process.
+    mirror = opened({"a": ["e", "b", "d", "c"], "b": [], "c": ["e"], "d": ["e"], "e": []}).mirror
+    targets, referrers = references(mirror.tables)
+    assert list(targets["a"]) == ["e", "b", "d", "c"]
+    assert list(referrers["e"]) == ["a", "c", "d"]
+    assert in_order(["a"], targets) == ["e", "c", "d", "b", "a"]

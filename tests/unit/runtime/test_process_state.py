@@ -109,3 +109,13 @@ def test_the_limit_of_cells_is_restored_when_the_last_import_ends() -> None:
         assert csv.field_size_limit() > before
         raise KeyError
     assert csv.field_size_limit() == before
+
+
+def test_a_larger_limit_of_the_program_stays_during_an_import() -> None:
+    before = csv.field_size_limit(2**40)
+    try:
+        with long_cells():
+            assert csv.field_size_limit() == 2**40
+        assert csv.field_size_limit() == 2**40
+    finally:
+        csv.field_size_limit(before)

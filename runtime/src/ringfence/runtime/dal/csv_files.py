@@ -25,6 +25,7 @@ from pydal.objects import Row as PydalRow
 from ringfence.runtime.dal.lazy_tables import in_order, references
 from ringfence.runtime.dal.types import TypeTag, type_name
 from ringfence.runtime.dal.validators import Truth
+from ringfence.runtime.engines import StatementContext
 from ringfence.runtime.errors import ArgumentError, DataError, RingfenceError, UnknownName
 from ringfence.runtime.values import JSON_NULL, from_document
 
@@ -45,7 +46,8 @@ def long_cells() -> Iterator[None]:
     Its limit is one of the process, 128 KiB by default, so it is restored when the last running import ends.
     """
     with _limit_lock:
-        _limits.append(csv.field_size_limit(_LONGEST_CELL))
+        _limits.append(csv.field_size_limit())
+        csv.field_size_limit(max(_LONGEST_CELL, _limits[-1]))
     try:
         yield
     finally:
@@ -484,7 +486,7 @@ class Import:
         session = adapter.sessions.current()
         name = session.savepoint()
         try:
-            session.execute(statement)
+            session.execute(statement, context=StatementContext("insert", self._table._dalname))
         finally:
             session.rollback_to(name)
 

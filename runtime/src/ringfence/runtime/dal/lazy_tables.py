@@ -129,21 +129,24 @@ def in_order(
     return list(order)
 
 
-def references(tables: Mapping[str, MirrorTable]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Return for each table those it refers to, and those that refer to it.
+def references(
+    tables: Mapping[str, MirrorTable],
+) -> tuple[dict[str, dict[str, None]], dict[str, dict[str, None]]]:
+    """Return for each table those it refers to, and those that refer to it, as the keys of dicts in the mirror's order.
 
     Args:
         tables: the mirror's tables.
     """
     by_name = {(table.schema, table.name): table.key for table in tables.values()}
-    targets: dict[str, set[str]] = {}
-    referrers: dict[str, set[str]] = {}
+    # Dicts and not sets, whose order would differ from process to process, and with it that of an exported file.
+    targets: dict[str, dict[str, None]] = {}
+    referrers: dict[str, dict[str, None]] = {}
     for table in tables.values():
         for foreign in table.foreign_keys:
             target = by_name.get((foreign.schema, foreign.table))
             if target is not None:
-                targets.setdefault(table.key, set()).add(target)
-                referrers.setdefault(target, set()).add(table.key)
+                targets.setdefault(table.key, {})[target] = None
+                referrers.setdefault(target, {})[table.key] = None
     return targets, referrers
 
 
