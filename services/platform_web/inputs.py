@@ -55,8 +55,8 @@ def _storable_text(text: str) -> str:
     return text
 
 
-# pydantic itself converts more: in a query string `5.0` and `1_000` to a number, and `yes` and `1` to true; in both kinds
-# of input the seconds since 1970 to a time or a day.
+# pydantic itself converts more: in a query string `5.0` and `1_000` to a number, and `yes` and `1` to true; in both
+# kinds of input the seconds since 1970 to a time or a day.
 
 
 def _from_digits(value: object) -> int:
