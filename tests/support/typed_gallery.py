@@ -85,6 +85,10 @@ def metadata() -> sa.MetaData:
         "_hidden",
         "naïve",
         "9lives",
+        "key",
+        "values",
+        "property",
+        "delete_record",
     )
     sa.Table("odd", made, key(), *(sa.Column(word, sa.String(9)) for word in words))
     sa.Table(

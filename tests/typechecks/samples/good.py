@@ -14,6 +14,7 @@ from mirrors.gallery import (
     AThingRow,
     BThingRow,
     CatalogRow,
+    OddRow,
     TokenRow,
     WorkRow,
     WorkSet,
@@ -140,6 +141,8 @@ def tables_of_every_kind(dal: DAL) -> None:
         assert_type(odd.int, str | None)
         assert_type(odd.n9lives, str | None)
     dal.odd.insert(class_="x", date="y", update_="z", na_ve=None)
+    assert_type(dal.odd(key="x", property="y"), OddRow | None)
+    dal.odd.update_or_insert({"key": "x"}, key="x", values_="y")
     dal.pair.insert(left=1, right=date(2030, 1, 1))
     dal(dal.stock.id == 3).update(count=dal.stock.count + 1)
 

@@ -271,7 +271,7 @@ class _TableWriter:
         record += f" | _abc.Mapping[{text}, _typing.Any] | _ringfence.BaseRow"
         parameters = [
             "self",
-            f"key: {record} | None = ...",
+            f"_key: {record} | None = ...",  # not a name that a field can have
             "/",
             "*",
             *(f"{c.field}: {self._compared(c)} = ..." for c in self.readable if c.field != "self"),

@@ -219,13 +219,19 @@ class Table(Forms):
             return None
         return self._id == key
 
-    def __call__(self, key: Any = DEFAULT, **kwargs: Any) -> Any:
+    def __call__(self, key: Any = DEFAULT, /, **kwargs: Any) -> Any:
         """Return the first record that matches, or None.
 
         Args:
             key: a key (also as text), a Row, a query, or a dict of field values.
-            kwargs: field values that the record must have, and PyDAL's `_`-options.
+            kwargs: field values that the record must have, and PyDAL's `_`-options; `key=` is the key, as in PyDAL,
+                unless the table has a field of this name.
         """
+        if "key" in kwargs:  # PyDAL's method has a parameter of this name
+            value = kwargs.pop("key")
+            if "key" in self.fields:
+                return self._with_key_field(key, value, kwargs)
+            key = value
         if isinstance(key, uuid.UUID | int):
             key = self._id == key
         elif isinstance(key, PydalRow):
@@ -235,6 +241,14 @@ class Table(Forms):
         elif isinstance(key, str | bytes | decimal.Decimal | dt.date | enum.Enum):
             key = self._by_key(key)
         return super().__call__(key, **kwargs)
+
+    def _with_key_field(self, key: Any, value: Any, kwargs: dict[str, Any]) -> Any:
+        """Return the first record that matches, of a table with a field `key`, whose value is given."""
+        if key is DEFAULT:
+            options = {name: kwargs.pop(name) for name in ("_orderby", "_for_update") if name in kwargs}
+            return self(self._all_of({"key": value, **kwargs}), **options)
+        record = self(key, **kwargs)
+        return record if record is not None and record["key"] == value else None
 
     def __delitem__(self, key: Any) -> None:
         if isinstance(key, int):
