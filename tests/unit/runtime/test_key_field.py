@@ -36,9 +36,9 @@ def dal(tmp_path: Path) -> Iterator[Any]:
     tables = {"settings": table("settings", "key", "word"), "plain": table("plain", "word")}
     heading = {"format": 1, "deployment": "d", "service": "s", "login": "s", "revision": None}
     mirror = Mirror.parse({**heading, "engines": ["sqlite"], "tables": tables})
-    with Database(Settings.from_env({"DB_TYPE": "sqlite", "DB_NAME": str(file)}), mirror) as database:
-        with database.session() as found:
-            yield found
+    settings = Settings.from_env({"DB_TYPE": "sqlite", "DB_NAME": str(file)})
+    with Database(settings, mirror) as database, database.session() as found:
+        yield found
 
 
 def test_the_value_of_a_column_named_key_is_given_by_its_name(dal: Any) -> None:
