@@ -15,7 +15,7 @@ PAGE = ROOT / "docs/reference/pydal.md"
 
 def test_every_public_member_has_a_line() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "surface.found"],
+        [sys.executable, "-m", "support.surface.found"],
         cwd=ROOT / "tests",
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
 """The public members that PyDAL's classes have, read off PyDAL itself.
 
-Run as a process of its own (`python -m surface.found`), it prints them as JSON: PyDAL adds a dialect's functions to its
+Run as a process of its own (`python -m support.surface.found`), it prints them as JSON: PyDAL adds a dialect's functions to its
 classes when a DAL of that engine is first made, and Python adds `__slotnames__` when an object is first copied, so what
 a process finds depends on what ran in it before.
 """
