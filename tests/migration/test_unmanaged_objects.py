@@ -230,7 +230,7 @@ def test_partitions_belong_to_their_table(shop):
     made = revise(shop.load(), "nothing", env, renames=Renames.from_options((), ("all",)))
     assert (made.paths, made.warnings) == ((), ())
     shop.write("shop_models.py", models)
-    with pytest.raises(Unconfirmed, match=r"table reading with its 2 rows\. Say it"):
+    with pytest.raises(Unconfirmed, match=r"table reading with its 2 rows\. Confirm them"):
         revise(shop.load(), "no readings", env)
     revise(shop.load(), "no readings", env, renames=Renames.from_options((), ("reading",)))
     shop.migrate()

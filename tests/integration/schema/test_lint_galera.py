@@ -51,7 +51,7 @@ def everywhere(database, statement):
 
 def disagreeing(shop):
     with reach(shop.settings()).engine().connect() as connection:
-        return reach(shop.settings()).compare_nodes(connection, {None})
+        return reach(shop.settings()).nodes.compare_schemas(connection, {None})
 
 
 APART = [
