@@ -1,4 +1,4 @@
-"""The shop of tests/runtime_shop.py on each engine, as one service sees it."""
+"""The shop of tests/support/runtime_shop.py on each engine, as one service sees it."""
 
 from collections.abc import Iterator
 

@@ -340,7 +340,7 @@ def _default(column: sa.Column[Any]) -> tuple[str | None, set[str]]:
         generator = generators.name_of(getattr(default.arg, "__wrapped__", default.arg))
         if generator is not None:
             call = f"lambda row: {{{column.name!r}: generators.{generator}()}}"
-            return call, {"from ringfence.runtime import generators"}
+            return call, {"from ringfence.runtime.values import generators"}
     if isinstance(column.server_default, sa.DefaultClause):
         text = column.server_default.arg
         if isinstance(text, str):
