@@ -43,6 +43,37 @@ def test_colons_and_percent_signs_stay(db, tmp_path):
             db.execute(f"INSERT INTO rate (id, text) VALUES (3, '{refused}')")
 
 
+@pytest.mark.engines("postgresql")
+def test_percent_signs_of_an_exclude_constraint_stay(db, tmp_path):
+    shop = lay_out(tmp_path, db)
+    for revision in ("a1", "b2"):
+        (shop.root / f"migrations/versions/{revision}.py").unlink()
+    shop.write("ringfence.toml", TOML.replace(ALL, f'["{db.server.engine}"]'))
+    shop.write("access.yaml", "version: 1\naccounts: {}\n")
+    models = (
+        "import sqlalchemy as sa\nfrom sqlalchemy.dialects import postgresql\nmetadata = sa.MetaData()\n"
+        'sa.Table("offer", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("note", sa.String(40)),'
+        ' sa.PrimaryKeyConstraint("id", name="pk_offer"){})\n'
+    )
+    exclude = (
+        """, postgresql.ExcludeConstraint((sa.text("(note || '%')"), "="), where=sa.text("note <> '50%'"),"""
+        """ using="btree", name="ex_offer")"""
+    )
+    for more in ("", exclude):
+        shop.write("shop_models.py", models.format(more))
+        written = shop.run("ringfence", "revision", "-m", "next")
+        assert written.returncode == 0, written.stdout + written.stderr
+        shop.migrate()
+    (definition,) = db.execute(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'ex_offer'"
+    )[0]
+    assert "%" in definition
+    assert "%%" not in definition
+    db.execute("INSERT INTO offer (id, note) VALUES (1, '50%'), (2, '50%'), (3, 'a')")
+    with pytest.raises(Exception, match="ex_offer"):
+        db.execute("INSERT INTO offer (id, note) VALUES (4, 'a')")
+
+
 # SQLAlchemy gives a CHECK in a column its name, which MySQL takes and MariaDB does not.
 @pytest.mark.engines("postgresql", "mysql", "sqlite")
 def test_a_check_in_a_column_is_made_once_with_its_table_and_with_its_column(db, tmp_path):

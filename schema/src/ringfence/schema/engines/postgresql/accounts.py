@@ -95,7 +95,7 @@ class PostgreSQLHosts:
 
 
 class PostgreSQLRowSecurity:
-    """Row security by row_security."""
+    """Row security by policies."""
 
     def compare(
         self,

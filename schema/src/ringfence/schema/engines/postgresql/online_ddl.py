@@ -14,7 +14,7 @@ from ringfence.schema.engines.postgresql import ddl
 from ringfence.schema.engines.postgresql.catalog import PARTITIONED_NOT_VALID, is_since
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.operations.operations import AddEnumLabelOp, ChangeLabelsOp, CreateExcludeOp
-from ringfence.schema.sql.text import identifier, verbatim
+from ringfence.schema.sql.text import identifier, single_percents, verbatim
 
 _PARTITIONED = """
     SELECT c.relkind IN ('p', 'I') FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -275,8 +275,8 @@ def _compiled(element: Any) -> str:
     """Return an element or condition of an EXCLUDE constraint as SQL."""
     if isinstance(element, str):
         return element
-    return str(
-        element.compile(
-            dialect=op.get_context().dialect, compile_kwargs={"literal_binds": True, "include_table": False}
-        )
+    dialect = op.get_context().dialect
+    text = str(
+        element.compile(dialect=dialect, compile_kwargs={"literal_binds": True, "include_table": False})
     )
+    return single_percents(text, dialect)  # they are doubled again when the whole statement is compiled
