@@ -198,14 +198,14 @@ class RowProver:
         return dal(functools.reduce(operator.and_, equal))
 
     def _attempt(
-        self, bound: Mapping[str, Any], work: Callable[[Any], int], *, misuse: bool = False
+        self, bound: Mapping[str, Any], work: Callable[[Any], int], *, deny_usage_errors: bool = False
     ) -> tuple[bool | None, str]:
         """Run `work` in a session that is rolled back.
 
         Args:
             bound: the values that the session binds.
             work: gets the DAL, and returns the number of rows that it reached.
-            misuse: whether a `UsageError` counts as a denial.
+            deny_usage_errors: whether a `UsageError` counts as a denial.
 
         Returns:
             Whether it reached a row (None if unknown), and a remark. A violated unique or foreign key counts as
@@ -224,7 +224,7 @@ class RowProver:
         except IntegrityError:
             return True, "only another constraint refused it"
         except RingfenceError as error:
-            return (False, "") if misuse and isinstance(error, UsageError) else (None, str(error))
+            return (False, "") if deny_usage_errors and isinstance(error, UsageError) else (None, str(error))
 
     def _outcome(
         self, verb: str, key: str, given: bool, what: str, tried: tuple[bool | None, str]
@@ -245,7 +245,7 @@ class RowProver:
         parts = grant.scope or ()
         if grant.verb != "select" or not parts or not all(any(c.kind == "bound" for c in p) for p in parts):
             return
-        tried = self._attempt({}, lambda dal: dal(self._table(dal, table)).count(), misuse=True)
+        tried = self._attempt({}, lambda dal: dal(self._table(dal, table)).count(), deny_usage_errors=True)
         yield from self._outcome("select", key, False, "a row: a session that binds nothing", tried)
 
     def _select(self, key: str, table: sa.Table, grant: Grant, sample: Sample) -> Iterator[Outcome]:
