@@ -53,7 +53,7 @@ def main() -> int:
         transcript.fail(f"unexpected result: {error}")
         return CHECK_FAILED
     except KeyboardInterrupt:
-        transcript.say("Stopped.")
+        transcript.print("Stopped.")
         return INTERRUPTED
     return 0
 
@@ -89,15 +89,15 @@ class Demonstration:
                 )
                 self.transcript.passed(database.name)
                 if not database.has_accounts:
-                    self.transcript.say(
+                    self.transcript.print(
                         "  It has no accounts of its own: each service's process enforces its mirror,"
                     )
-                    self.transcript.say(
+                    self.transcript.print(
                         "  which protects against mistakes of its code, not against a hostile process."
                     )
             document = self._run_steps(database, folder, stack)
             document["seconds"] = round(time.monotonic() - self.began, 1)
-            self.transcript.say(f"Every line above was checked, in {document['seconds']:.0f} seconds.")
+            self.transcript.print(f"Every line above was checked, in {document['seconds']:.0f} seconds.")
             if as_json:
                 print(json.dumps(document, indent=2, ensure_ascii=False), flush=True)
             if serve:
@@ -222,8 +222,8 @@ class Demonstration:
 
     def _serve(self) -> None:
         for name, service in self.services.items():
-            self.transcript.say(f"{name:<15} {service.url}")
-        self.transcript.say("Ctrl-C stops them.")
+            self.transcript.print(f"{name:<15} {service.url}")
+        self.transcript.print("Ctrl-C stops them.")
         try:
             while all(
                 service.process and service.process.poll() is None for service in self.services.values()

@@ -140,7 +140,7 @@ def _empty(database: DemoDatabase, transcript: Transcript) -> None:
     """Drop the tables, if the demonstration created them."""
     if _tables(database.settings):
         run(DOWNGRADE, database.admin)
-        transcript.say(
+        transcript.print(
             f"The tables in {database.settings} are dropped again, and {_drop_accounts(database)} accounts."
         )
 
@@ -151,7 +151,7 @@ def _drop_accounts(database: DemoDatabase) -> int:
         return 0
     backend = reach(database.settings)
     no_accounts = replace(Deployment.load(ROOT / "services"), accounts={})
-    with backend.locks.hold(patience=_LOCK_TIMEOUT, say=lambda _text: None):
+    with backend.locks.hold(patience=_LOCK_TIMEOUT, on_message=lambda _text: None):
         apply(backend, no_accounts, {})
     with backend.engine().begin() as connection:
         quote = connection.dialect.identifier_preparer.quote_identifier

@@ -43,7 +43,7 @@ class Transcript:
         """Print what was tried and refused."""
         self._line("✗", "yellow", f"{who} · {what}", f"refused: {error}")
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print a plain line."""
         self.console.print(Text(text))
 

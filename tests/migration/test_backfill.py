@@ -103,7 +103,7 @@ def test_a_run_that_is_killed_is_resumed_and_two_runs_do_not_double_the_work(sho
         shop.database.env(),
         stale=0.5,
         show=lambda p: shown.append(str(p)),
-        say=heard.append,
+        on_message=heard.append,
     )
     assert (progress.seen, progress.changed, progress.resumed) == (ROWS, ROWS, True)
     assert "another run of raise_amounts has not said that it ended" in heard[0]

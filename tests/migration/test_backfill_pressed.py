@@ -62,7 +62,9 @@ class Watched:
                 self.waited_at = raised(self.shop.database)
                 self.relieve()
 
-        done = run(self.shop.load(), "raise_amounts", self.env, pace=pace, again=again, show=show, say=say)
+        done = run(
+            self.shop.load(), "raise_amounts", self.env, pace=pace, again=again, show=show, on_message=say
+        )
         assert done.seen == done.changed == ROWS
         return self.heard
 

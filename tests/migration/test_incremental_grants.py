@@ -179,7 +179,7 @@ def test_what_a_revision_creates_never_exists_without_its_grants(shop, services,
     for poller in pollers:
         poller.start()
     try:
-        report = shop.migrate(say=said.append)
+        report = shop.migrate(on_message=said.append)
     finally:
         done.set()
         for poller in pollers:

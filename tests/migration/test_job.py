@@ -50,7 +50,7 @@ def start(shop, *arguments):
 
 def test_the_report_says_what_was_done(shop):
     seen = []
-    report = shop.migrate(say=seen.append)
+    report = shop.migrate(on_message=seen.append)
     assert report.applied == ["a1", "b2"]
     assert (report.revision, report.releases, report.accounts) == ("b2", 2, 3)
     assert report.engine == shop.database.server.engine
@@ -112,9 +112,9 @@ def test_accounts_that_were_changed_are_reported(shop, monkeypatch):
 def test_a_job_waits_for_the_lock_and_says_so(shop):
     backend = reach(shop.settings())
     heard = []
-    with backend.locks.hold(patience=0, say=heard.append):
+    with backend.locks.hold(patience=0, on_message=heard.append):
         with pytest.raises(NotReady, match="another job has held") as raised:
-            shop.migrate(shop.env(DB_READY_TIMEOUT="1"), say=heard.append)
+            shop.migrate(shop.env(DB_READY_TIMEOUT="1"), on_message=heard.append)
         assert raised.value.state == "locked"
     assert sum("waiting" in text for text in heard) == 1
     shop.migrate()
@@ -122,7 +122,7 @@ def test_a_job_waits_for_the_lock_and_says_so(shop):
 
 def test_plain_alembic_waits_for_the_same_lock(shop):
     backend = reach(shop.settings())
-    with backend.locks.hold(patience=0, say=print):
+    with backend.locks.hold(patience=0, on_message=print):
         done = shop.run("alembic", "upgrade", "head", DB_READY_TIMEOUT="1")
         assert done.returncode != 0
         assert "another job has held" in done.stderr
@@ -156,9 +156,9 @@ def test_the_lock_of_a_killed_job_comes_free(shop):
 @pytest.mark.engines("galera")
 def test_a_lease_that_was_taken_over_stops_its_holder(shop):
     backend = reach(shop.settings())
-    with backend.locks.hold(patience=0, say=print) as lock:
+    with backend.locks.hold(patience=0, on_message=print) as lock:
         lock.check()
-        shop.database.execute("UPDATE ringfence_lease SET holder = 'another', beat = beat + 1")
+        shop.database.execute("UPDATE ringfence_lease SET holder = 'another', heartbeats = heartbeats + 1")
         deadline = time.monotonic() + 10
         with pytest.raises(LockLost, match="took over"):
             while time.monotonic() < deadline:
@@ -177,7 +177,7 @@ def test_the_lock_holds_across_nodes(shop):
 
         backend = reach(Settings.from_env(env))
         for _ in range(3):
-            with backend.locks.hold(patience=60, say=lambda text: None):
+            with backend.locks.hold(patience=60, on_message=lambda text: None):
                 holders.append(host)
                 most.append(len(holders))
                 time.sleep(0.05)
@@ -292,9 +292,11 @@ def test_several_heads_are_explained(shop):
 def test_a_wrong_password_fails_at_once(shop):
     heard = []
     with pytest.raises(AccessDenied, match=r"(?i)password|denied"):
-        migrate(shop.load(), shop.env(DB_PASS="wrong", DB_MAX_RETRIES="50"), say=heard.append)
+        migrate(shop.load(), shop.env(DB_PASS="wrong", DB_MAX_RETRIES="50"), on_message=heard.append)
     with pytest.raises(AccessDenied, match=r"(?i)exist|unknown"):
-        migrate(shop.load(), shop.env(DB_NAME="no_such_database", DB_MAX_RETRIES="50"), say=heard.append)
+        migrate(
+            shop.load(), shop.env(DB_NAME="no_such_database", DB_MAX_RETRIES="50"), on_message=heard.append
+        )
     assert not [text for text in heard if "does not answer yet" in text]
 
 
@@ -310,7 +312,7 @@ def test_a_server_that_does_not_listen_yet_is_waited_for(shop):
     heard = []
     env = shop.env(DB_HOST="127.0.0.1", DB_PORT="1", DB_MAX_RETRIES="3", DB_RETRY_DELAY="0.1")
     with pytest.raises(Unavailable, match="in 4 attempts"):
-        migrate(shop.load(), env, say=heard.append)
+        migrate(shop.load(), env, on_message=heard.append)
     assert sum("does not answer yet" in text for text in heard) == 3
 
 

@@ -151,7 +151,7 @@ def test_a_lock_that_is_held_is_tried_for_again_and_again_and_the_application_is
             cursor.execute("ROLLBACK")
 
     try:
-        assert shop.migrate(say=say).applied == ["c3"]
+        assert shop.migrate(on_message=say).applied == ["c3"]
     finally:
         holder.close()
     assert any("did not get a lock within 1 s (try 1 of 20)" in text for text in said)

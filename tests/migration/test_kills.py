@@ -104,7 +104,7 @@ def test_a_migration_that_dies_at_any_statement_is_finished_by_the_next(shop):
     deployment, backend = shop.load(), reach(shop.settings())
 
     def work():
-        with backend.locks.hold(patience=30, say=print) as lock:
+        with backend.locks.hold(patience=30, on_message=print) as lock:
             upgrade(deployment, backend, lock, Report(), print)
 
     assert die_everywhere(shop, work) > 10

@@ -198,7 +198,7 @@ def go(shop, verb, *arguments):
     """What `alembic VERB` does, in this process."""
     backend = reach(shop.settings())
     with (
-        backend.locks.hold(patience=30, say=print) as held,
+        backend.locks.hold(patience=30, on_message=print) as held,
         AlembicRun(shop.load(), backend, held).current() as config,
     ):
         getattr(command, verb)(config, *arguments)

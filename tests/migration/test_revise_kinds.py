@@ -351,7 +351,7 @@ def test_a_kind_of_models_goes_up_down_and_up(db, tmp_path, kind):
 def upgrade(shop, database):
     backend = reach(Settings.from_env(database.env()))
     with (
-        backend.locks.hold(patience=30, say=print) as held,
+        backend.locks.hold(patience=30, on_message=print) as held,
         AlembicRun(shop.load(), backend, held).current() as config,
     ):
         command.upgrade(config, "head")

@@ -193,7 +193,7 @@ class Shop:
         options.setdefault("no_lint", "a test of something else")
         deployment = self.load()
         write_mirrors(deployment)
-        calls = {name: options.pop(name) for name in ("say", "on_plan") if name in options}
+        calls = {name: options.pop(name) for name in ("on_message", "on_plan") if name in options}
         return migrate(deployment, self.env() if env is None else env, MigrateOptions(**options), **calls)
 
     def passwords(self) -> dict[str, Secret]:

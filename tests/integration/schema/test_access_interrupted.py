@@ -72,7 +72,7 @@ def test_an_apply_that_was_cut_off_says_where_and_goes_on(shop, word, number):
         assert stopped.statement.startswith(word)
         assert told.startswith(f"statement {stopped.step} of {stopped.steps} failed")
     said = []
-    apply_access(deployment, shop.env(), say=said.append)
+    apply_access(deployment, shop.env(), on_message=said.append)
     assert any(line.startswith("an apply stopped before, at statement") for line in said) is not atomic
     assert verify(deployment, shop.settings(), shop.passwords()).findings == []
     left = plan_access(deployment, shop.env())

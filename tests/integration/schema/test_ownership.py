@@ -81,7 +81,7 @@ def test_the_migrations_made_all_but_what_was_made_by_hand(shop):
     backend = reach(shop.settings())
     deployment = shop.load()
     with (
-        backend.locks.hold(patience=30, say=print) as held,
+        backend.locks.hold(patience=30, on_message=print) as held,
         AlembicRun(deployment, backend, held).current() as config,
     ):
         command.upgrade(config, "head")

@@ -186,7 +186,7 @@ def test_an_apply_does_not_make_others_wait_behind_it(shop):
         if "trying again in" in text:
             busy.close()
 
-    assert apply_access(shop.load(), shop.env(), say=say).statements
+    assert apply_access(shop.load(), shop.env(), on_message=say).statements
     assert sum("trying again in" in text for text in said) == 1
     assert plan_access(shop.load(), shop.env()).agrees
 

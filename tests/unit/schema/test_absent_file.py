@@ -67,7 +67,7 @@ def test_a_plan_of_a_missing_file_equals_that_of_an_empty_one(shop):
     [warning] = plan["warnings"]
     assert warning == f"there is no database file {file_of(shop)} yet: `ringfence bootstrap` makes it"
     said = []
-    plan_job(shop.load(), shop.env(), say=said.append)
+    plan_job(shop.load(), shop.env(), on_message=said.append)
     assert said[0] == f"reaching sqlite:{file_of(shop)}"
     assert not [text for text in said if "scratch" in text]
     gone = shop.run("ringfence", "plan", DB_NAME=str(file_of(shop).parent / "gone" / "x.sqlite"))

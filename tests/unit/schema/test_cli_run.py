@@ -14,7 +14,7 @@ def test_progress_is_no_part_of_the_result(monkeypatch, capsys):
     call = run.Run(Path(), as_json=False)
     with call.task("plan", total=2) as task:
         task.advance("looking")
-    call.say("the result")
+    call.print("the result")
     said = capsys.readouterr()
     assert (said.out, said.err) == ("the result\n", "plan 1/2: looking\n")
 

@@ -14,5 +14,5 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-Say = Callable[[str], None]
+MessageCallback = Callable[[str], None]
 """Receives one line of progress, for a person."""

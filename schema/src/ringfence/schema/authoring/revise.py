@@ -222,7 +222,7 @@ def _alembic(deployment: Deployment, env: Mapping[str, str]) -> Iterator[tuple[C
 def _on(deployment: Deployment, settings: Settings, *, fresh: bool) -> Iterator[tuple[Config, Backend]]:
     backend = reach(settings, existing=not fresh)
     with (
-        backend.locks.hold(patience=_PATIENCE, say=lambda text: None) as held,
+        backend.locks.hold(patience=_PATIENCE, on_message=lambda text: None) as held,
         AlembicRun(deployment, backend, held).current() as config,
     ):
         config.cmd_opts = Namespace(quiet=True, x=None)  # the caller reports what was written

@@ -24,14 +24,14 @@ from ringfence.schema.engines.base import Backend
 from ringfence.schema.engines.load import Gauge
 from ringfence.schema.errors import JobFailed, LockLost
 from ringfence.schema.state import releases
-from ringfence.schema.text import Say, counted
+from ringfence.schema.text import MessageCallback, counted
 
 STALE = 10.0
 """Seconds after which another run whose row does not change counts as ended; measured by the local clock."""
 _POLL = 0.25
 _TRIES = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
-_BEAT = 1.0  # seconds between two heartbeats
+_HEARTBEAT_SECONDS = 1.0  # seconds between two heartbeats
 _SLOW = 0.5  # seconds between two checks of a server under load
 _PAUSED = 0.1  # the share of time in flow control above which the cluster counts as overloaded
 _table = releases.backfill
@@ -84,7 +84,7 @@ def run(
     again: bool = False,
     stale: float = STALE,
     show: Callable[[Progress], None] = lambda progress: None,
-    say: Say = lambda text: None,
+    on_message: MessageCallback = lambda text: None,
 ) -> Progress:
     """Run a backfill to its end.
 
@@ -100,7 +100,7 @@ def run(
         again: whether a backfill that runs only once may run again.
         stale: the seconds without a heartbeat after which another run counts as ended and is taken over.
         show: called with the progress after each batch.
-        say: called with a line of text when the run waits for something.
+        on_message: called with a line of text when the run waits for something.
 
     Returns:
         The progress at its end.
@@ -116,9 +116,9 @@ def run(
     """
     backfill = load(deployment, name)
     settings = env if isinstance(env, Settings) else Settings.from_env(env)
-    backend = reach(settings, say, existing=True)
+    backend = reach(settings, on_message, existing=True)
     check_engine(deployment, backend)
-    runner = _Runner(deployment, name, backfill, backend, pace or Pace(), say)
+    runner = _Runner(deployment, name, backfill, backend, pace or Pace(), on_message)
     runner.check()
     with backend.engine().connect() as connection:
         releases.ensure(connection)
@@ -138,9 +138,15 @@ class _Runner:
         backfill: Backfill,
         backend: Backend,
         pace: Pace,
-        say: Say,
+        on_message: MessageCallback,
     ) -> None:
-        self._name, self._backfill, self._backend, self._pace, self._say = name, backfill, backend, pace, say
+        self._name, self._backfill, self._backend, self._pace, self._on_message = (
+            name,
+            backfill,
+            backend,
+            pace,
+            on_message,
+        )
         self._engine = backend.engine()
         self._holder = secrets.token_hex(16)
         with self._engine.connect() as connection:
@@ -154,7 +160,7 @@ class _Runner:
         self._hidden = False
         self._size = pace.batch or backfill.batch
         self._progress = Progress(0)
-        self._beaten = time.monotonic()
+        self._last_heartbeat = time.monotonic()
 
     def check(self) -> None:
         """Check the server and its replicas before anything is changed.
@@ -187,20 +193,26 @@ class _Runner:
                 " twice: --again runs it nevertheless"
             )
         if row["holder"] is not None:
-            self._say(f"another run of {self._name} has not said that it ended; looking whether it goes on")
+            self._on_message(
+                f"another run of {self._name} has not said that it ended; looking whether it goes on"
+            )
         deadline = time.monotonic() + stale
-        beat = row["beat"]
+        heartbeats = row["heartbeats"]
         while row["holder"] is not None and time.monotonic() < deadline:
             time.sleep(min(_POLL, stale / 4))
             row = self._row()
-            if row["beat"] != beat:
+            if row["heartbeats"] != heartbeats:
                 raise NotReady(
                     f"another run of the backfill {self._name} goes on; let it, or stop it", "locked"
                 )
-        values: dict[str, Any] = {"holder": self._holder, "state": "running", "beat": row["beat"] + 1}
+        values: dict[str, Any] = {
+            "holder": self._holder,
+            "state": "running",
+            "heartbeats": row["heartbeats"] + 1,
+        }
         if row["state"] == "done":
-            values |= {"place": None, "seen": 0, "changed": 0}
-        taken = self._mine(values, holder=row["holder"], beat=row["beat"])
+            values |= {"last_key": None, "seen": 0, "changed": 0}
+        taken = self._mine(values, holder=row["holder"], heartbeats=row["heartbeats"])
         if not taken:
             raise NotReady(
                 f"another run of the backfill {self._name} began at the same moment; let it", "locked"
@@ -211,7 +223,7 @@ class _Runner:
         try:
             self._mine({"holder": None}, holder=self._holder)
         except sa.exc.DBAPIError:
-            self._say(
+            self._on_message(
                 "the end of this run could not be recorded; the next one waits a while for a sign of it"
             )
 
@@ -237,7 +249,7 @@ class _Runner:
                         "state": "new",
                         "seen": 0,
                         "changed": 0,
-                        "beat": 0,
+                        "heartbeats": 0,
                         "changed_at": now,
                     }
                     connection.execute(sa.insert(_table).values(new))
@@ -258,7 +270,7 @@ class _Runner:
         with self._engine.connect() as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(self._source)).scalar_one()
         self._progress = Progress(
-            total, row["seen"], row["changed"], row["place"] is not None, _first=row["seen"]
+            total, row["seen"], row["changed"], row["last_key"] is not None, _first=row["seen"]
         )
         show(self._progress)
         failures = 0
@@ -302,11 +314,11 @@ class _Runner:
         with self._engine.begin() as connection:
             # The backfill's own row comes first: this locks it, and shows whether another run took over.
             mine = sa.and_(_table.c.name == self._name, _table.c.holder == self._holder)
-            beat = sa.update(_table).where(mine).values(beat=_table.c.beat + 1)
-            if connection.execute(beat).rowcount != 1:
+            heartbeat = sa.update(_table).where(mine).values(heartbeats=_table.c.heartbeats + 1)
+            if connection.execute(heartbeat).rowcount != 1:
                 raise self._lost()
             row = connection.execute(sa.select(_table).where(mine)).mappings().one()
-            after = keys.decode(json.loads(row["place"])) if row["place"] else None
+            after = keys.decode(json.loads(row["last_key"])) if row["last_key"] else None
             found = connection.execute(
                 sa.select(*keys.columns).where(keys.after(after)).order_by(*keys.columns).limit(self._size)
             ).all()
@@ -317,11 +329,11 @@ class _Runner:
             here = sa.and_(keys.after(after), keys.until(tuple(found[-1])), self._backfill.condition())
             changed = self._each(connection, here) if self._backfill.each else self._set(connection, here)
             seen = row["seen"] + len(found)
-            values = {"place": json.dumps(keys.encode(tuple(found[-1]))), "seen": seen, "changed_at": now}
+            values = {"last_key": json.dumps(keys.encode(tuple(found[-1]))), "seen": seen, "changed_at": now}
             values["changed"] = row["changed"] + changed
             connection.execute(sa.update(_table).where(mine).values(values))
         self._progress.seen, self._progress.changed = seen, row["changed"] + changed
-        self._beaten = time.monotonic()
+        self._last_heartbeat = time.monotonic()
         return len(found)
 
     def _lost(self) -> LockLost:
@@ -360,11 +372,11 @@ class _Runner:
         began, told = time.monotonic(), False
         while reason := self._pressed():
             if not told:
-                self._say(f"waiting: {reason}")
+                self._on_message(f"waiting: {reason}")
                 told = True
             self._sleep(_SLOW)
         if told:
-            self._say(f"going on after {time.monotonic() - began:.1f} s")
+            self._on_message(f"going on after {time.monotonic() - began:.1f} s")
 
     def _pressed(self) -> str | None:
         try:
@@ -373,7 +385,7 @@ class _Runner:
         except (sa.exc.OperationalError, sa.exc.InternalError):
             return None  # the next batch fails the same way, and is retried
         if pressure.lag_unreadable and not self._hidden:
-            self._say(pressure.lag_unreadable)  # a replica that was added meanwhile
+            self._on_message(pressure.lag_unreadable)  # a replica that was added meanwhile
             self._hidden = True
         if pressure.flow_control_active:
             return "flow control has paused the cluster"
@@ -386,18 +398,18 @@ class _Runner:
         """Sleep with a heartbeat each second, so that no other run takes over."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            time.sleep(min(_BEAT, left))
-            if time.monotonic() - self._beaten >= _BEAT:
+            time.sleep(min(_HEARTBEAT_SECONDS, left))
+            if time.monotonic() - self._last_heartbeat >= _HEARTBEAT_SECONDS:
                 self._heartbeat()
 
     def _heartbeat(self) -> None:
         try:
-            mine = self._mine({"beat": _table.c.beat + 1}, holder=self._holder)
+            mine = self._mine({"heartbeats": _table.c.heartbeats + 1}, holder=self._holder)
         except (sa.exc.OperationalError, sa.exc.InternalError):
             return  # see _pressed
         if not mine:
             raise self._lost()
-        self._beaten = time.monotonic()
+        self._last_heartbeat = time.monotonic()
 
 
 def hosts(texts: Iterable[str], port: int) -> tuple[Host, ...]:

@@ -80,7 +80,7 @@ def verify(run: Run, must_fail_file: Path | None, probe_url: str | None, service
     with run.task("verify", total=len(chosen)) as task:
         if probe_url is not None:
             given = {name: value for name, value in os.environ.items() if name not in _CONNECTION_VARIABLES}
-            proof = probe(deployment, given | {"DATABASE_URL": probe_url}, task.say)
+            proof = probe(deployment, given | {"DATABASE_URL": probe_url}, task.print)
         else:
             secrets = _secrets(deployment, chosen)
             proof = prove(
@@ -89,10 +89,10 @@ def verify(run: Run, must_fail_file: Path | None, probe_url: str | None, service
     if must_fail_file is not None:
         proof.findings += must_fail(deployment, Settings.from_env(), must_fail_file)
     for warning in proof.warnings:
-        run.say(f"warning: {warning}", style="yellow")
+        run.print(f"warning: {warning}", style="yellow")
     if not proof.holds:
         raise ProofFailed(proof.findings, proof.as_dict())
-    run.say(
+    run.print(
         f"{counted(proof.attempts, 'attempt')} as {counted(len(proof.accounts), 'account')}: {proof.allowed} allowed,"
         f" {proof.refused} refused, each as the manifest says"
     )

@@ -27,10 +27,12 @@ def plan(run: Run, adopt: bool, prune: bool, as_sql: bool, everything: bool, all
     are compared if <SERVICE>_DB_PASS or <SERVICE>_DB_PASS_FILE are set; no secret is shown.
     """
     with run.task("plan") as task:
-        made = plan_access(run.deployment, adopt=adopt, prune=prune, allow_weak=allow_weak, say=task.say)
+        made = plan_access(
+            run.deployment, adopt=adopt, prune=prune, allow_weak=allow_weak, on_message=task.print
+        )
     if as_sql:
         for statement in made.sql():
-            run.say(statement)
+            run.print(statement)
     else:
         print_plan(run, made, everything=everything)
     if made.obstacles:
@@ -64,14 +66,14 @@ def apply(run: Run, adopt: bool, prune: bool, allow_weak: bool) -> None:
             adopt=adopt,
             prune=prune,
             allow_weak=allow_weak,
-            say=task.say,
+            on_message=task.print,
             on_plan=lambda made: print_adoption(run, made),
         )
     for warning in done.warnings:
-        run.say(f"warning: {warning}", style="yellow")
+        run.print(f"warning: {warning}", style="yellow")
     for statement in done.statements:
-        run.say(statement)
-    run.say(
+        run.print(statement)
+    run.print(
         f"{counted(len(done.statements), 'statement')} brought the accounts to the state of the manifest"
         if done.statements
         else f"{_all_agree(run)} with the manifest; nothing was changed"
@@ -87,13 +89,13 @@ def print_adoption(run: Run, made: Plan) -> None:
         made: the plan.
     """
     for login in made.adopted:
-        run.say(f"adopting {login}: its password is set to the given one", style="yellow")
+        run.print(f"adopting {login}: its password is set to the given one", style="yellow")
     for loss in made.adoption.losses_as_text():
-        run.say(f"adopting revokes {loss}", style="yellow")
+        run.print(f"adopting revokes {loss}", style="yellow")
     if rows := list(made.adoption.rest()):
         run.table(("account", "change", "verbs", "on", "now", "afterwards", "held now through"), rows)
     for text in (*made.adoption.policies, *made.adoption.others):
-        run.say(text, style="yellow")
+        run.print(text, style="yellow")
 
 
 def print_plan(run: Run, made: Plan, *, everything: bool) -> None:
@@ -105,24 +107,24 @@ def print_plan(run: Run, made: Plan, *, everything: bool) -> None:
         everything: whether to also print notes, and rows without a difference.
     """
     for warning in made.warnings:
-        run.say(f"warning: {warning}", style="yellow")
+        run.print(f"warning: {warning}", style="yellow")
     for note in made.notes if everything else ():
-        run.say(f"note: {note}")
+        run.print(f"note: {note}")
     for kept in made.kept:
-        run.say(kept)
+        run.print(kept)
     print_adoption(run, made)
     rows = list(made.differences())
     rows += [row for row in made.rows() if everything and not row.action]
     if rows:
         run.table(("account", "on", "verb", "current", "declared", "action", "origin"), map(_cells, rows))
     if made.steps:
-        run.say("")
+        run.print("")
         for statement in made.sql():
-            run.say(statement)
+            run.print(statement)
     if not made.passwords_compared:
-        run.say("passwords were not compared, because none is set")
+        run.print("passwords were not compared, because none is set")
     if made.agrees:
-        run.say(f"{_all_agree(run)} with the manifest")
+        run.print(f"{_all_agree(run)} with the manifest")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

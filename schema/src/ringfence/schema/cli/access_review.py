@@ -57,7 +57,7 @@ def show(run: Run, service: str | None, table: str | None) -> None:
         ],
     )
     if not facts:
-        run.say("no account has a grant on it" if table else "no grants")
+        run.print("no account has a grant on it" if table else "no grants")
     run.report(grants=facts)
 
 
@@ -76,18 +76,18 @@ def diff(run: Run, old: str, new: str | None) -> None:
     after = read_manifest(deployment, new, left.append) if new else tuple(deployment.accounts.values())
     found = compare_manifests(read_manifest(deployment, old, left.append), after)
     for mistake in left:
-        run.say(f"not compared: {mistake}", style="yellow")
+        run.print(f"not compared: {mistake}", style="yellow")
     for title, items in (
         ("accounts", found.logins),
         ("widened", found.widened),
         ("narrowed", found.narrowed),
     ):
         if items:
-            run.say(f"{title}:", style="bold")
+            run.print(f"{title}:", style="bold")
         for item in items:
-            run.say(f"  {item}")
+            run.print(f"  {item}")
     if not (found.logins or found.widened or found.narrowed):
-        run.say("both grant the same")
+        run.print("both grant the same")
     run.report(**asdict(found), not_compared=[str(mistake) for mistake in left])
 
 
@@ -123,9 +123,9 @@ def lint(run: Run) -> None:
     """
     found = lint_manifest(run.deployment)
     for finding in found:
-        run.say(str(finding), style="yellow" if finding.level == WARNING else None)
+        run.print(str(finding), style="yellow" if finding.level == WARNING else None)
     warnings = sum(finding.level == WARNING for finding in found)
     if warnings:
         raise LintFailed(f"{warnings} warnings", [asdict(finding) for finding in found])
-    run.say("no findings" if not found else counted(len(found), "note"))
+    run.print("no findings" if not found else counted(len(found), "note"))
     run.report(findings=[asdict(finding) for finding in found])

@@ -59,10 +59,10 @@ def backfill(
     deployment = run_.deployment
     if listed or name is None:
         for one in names(deployment):
-            run_.say(f"{one}: {load(deployment, one).table}")
+            run_.print(f"{one}: {load(deployment, one).table}")
         if not names(deployment):
             folder = deployment.display_path(deployment.migrations / "backfills")
-            run_.say(
+            run_.print(
                 f"{folder} contains no backfill; `ringfence revision` writes one if a new column needs values"
             )
         run_.report(backfills=list(names(deployment)))
@@ -73,11 +73,13 @@ def backfill(
     with run_.task(name) as task:
 
         def show(progress: Progress) -> None:
-            task.say(str(progress))
+            task.print(str(progress))
 
-        done = run(deployment, name, pace=pace, again=again, stale=takeover_after, show=show, say=run_.say)
+        done = run(
+            deployment, name, pace=pace, again=again, stale=takeover_after, show=show, on_message=run_.print
+        )
     resumed = ", continued where the last run stopped" if done.resumed else ""
-    run_.say(f"{name}: {counted(done.seen, 'row')} read, {done.changed} changed{resumed}")
+    run_.print(f"{name}: {counted(done.seen, 'row')} read, {done.changed} changed{resumed}")
     run_.report(backfill=name, seen=done.seen, changed=done.changed, resumed=done.resumed)
 
 

@@ -27,5 +27,5 @@ def bootstrap(run: Run) -> None:
         )
     deployment = run.deployment
     with run.task("bootstrap") as task:
-        report = job.migrate(deployment, say=task.say)
+        report = job.migrate(deployment, on_message=task.print)
     print_report(run, report)

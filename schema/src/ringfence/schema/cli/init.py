@@ -27,7 +27,7 @@ def init(run: Run, name: str, engines: tuple[str, ...]) -> None:
             layout = create_deployment(run.start, name, engines)
         except BadName as error:
             raise click.UsageError(str(error)) from error
-    run.say(f"{layout.root}: {counted(len(layout.files), 'file')}. Next:\n")
+    run.print(f"{layout.root}: {counted(len(layout.files), 'file')}. Next:\n")
     for line in layout.commands:
-        run.say(f"    {line}")
+        run.print(f"    {line}")
     run.report(root=str(layout.root), files=list(layout.files), commands=list(layout.commands))

@@ -80,12 +80,12 @@ def _explain(run: Run, name: str) -> None:
         raise click.UsageError(f"there is no rule {name!r}{suggestion(name, RULES)}")
     rule = RULES[name]
     severities = {engine: str(severity) for engine, severity in rule.severity.items()}
-    run.say(f"{rule.id}: {rule.summary}", style="bold")
+    run.print(f"{rule.id}: {rule.summary}", style="bold")
     for severity in Severity:
         if engines := [engine for engine, known in severities.items() if known == str(severity)]:
-            run.say(f"  {severity} on {', '.join(engines)}")
-    run.say(f"  instead: {rule.resolution}")
-    run.say(
+            run.print(f"  {severity} on {', '.join(engines)}")
+    run.print(f"  instead: {rule.resolution}")
+    run.print(
         f"  to allow one: write `# ringfence: allow {rule.id} because …` on its line or on the lines above it"
     )
     run.report(rule=rule.id, summary=rule.summary, severity=severities, resolution=rule.resolution)
@@ -109,7 +109,7 @@ def _end(run: Run, findings: Sequence[Finding], looked_at: int, *, strict: bool)
             findings,
             f"{summary}; change the revisions, or allow one with `# ringfence: allow RF102 because …` on its line",
         )
-    run.say(summary)
+    run.print(summary)
     run.report(revisions=looked_at, findings=[finding.as_dict() for finding in findings])
 
 

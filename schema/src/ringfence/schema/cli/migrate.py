@@ -78,7 +78,7 @@ def migrate(
                 no_lint=no_lint,
                 mirrors=mirrors,
             ),
-            say=task.say,
+            on_message=task.print,
             on_plan=lambda made: print_adoption(run, made),
         )
     print_report(run, report)
@@ -92,15 +92,15 @@ def print_report(run: Run, report: job.Report) -> None:
         report: the report of the job.
     """
     for warning in report.warnings:
-        run.say(f"warning: {warning}", style="yellow")
+        run.print(f"warning: {warning}", style="yellow")
     for finding in report.findings:
-        run.say(f"{finding}", style="yellow")
+        run.print(f"{finding}", style="yellow")
     if report.not_linted is not None:
-        run.say(f"not linted: {report.not_linted}", style="yellow")
+        run.print(f"not linted: {report.not_linted}", style="yellow")
     for override in report.overrides:
-        run.say(f"forced: {override}", style="yellow")
+        run.print(f"forced: {override}", style="yellow")
     for name in report.applied:
-        run.say(f"applied {name}")
+        run.print(f"applied {name}")
     access = report.access
     for kind, logins in (
         ("created", access.created),
@@ -108,13 +108,13 @@ def print_report(run: Run, report: job.Report) -> None:
         ("locked", access.locked),
     ):
         if logins:
-            run.say(f"{kind} {', '.join(logins)}")
+            run.print(f"{kind} {', '.join(logins)}")
     if access.granted or access.revoked:
-        run.say(f"granted {access.granted} and revoked {counted(access.revoked, 'privilege')}")
+        run.print(f"granted {access.granted} and revoked {counted(access.revoked, 'privilege')}")
     for service in report.mirrors_written:
-        run.say(f"wrote the mirror of {service}")
+        run.print(f"wrote the mirror of {service}")
     changed = report.applied or access.statements or report.mirrors_written
-    run.say(
+    run.print(
         f"{report.server} ({report.engine} {report.version}) is at {report.revision or 'no revision'},"
         f" with {counted(report.accounts, 'account')}{'' if changed else '; nothing was changed'}"
     )

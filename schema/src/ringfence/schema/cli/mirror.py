@@ -27,16 +27,16 @@ def mirror(run: Run, check: bool) -> None:
                 for file in drift
             )
             raise Drift(f"{listed}\nwrite them with `ringfence mirror`")
-        run.say(f"{counted(len(deployment.accounts), 'mirror')} in {folder}, up to date")
+        run.print(f"{counted(len(deployment.accounts), 'mirror')} in {folder}, up to date")
     else:
         changed = write_mirrors(deployment)
         for note in deployment.notes:
-            run.say(f"note: {note}")
+            run.print(f"note: {note}")
         done = {"missing": "written", "stale": "changed", "orphan": "removed"}
         for file in changed:
-            run.say(f"{deployment.display_path(file.path)}: {done[file.state]}")
+            run.print(f"{deployment.display_path(file.path)}: {done[file.state]}")
         if not changed:
-            run.say(
+            run.print(
                 f"{counted(len(deployment.accounts), 'mirror')} in {folder}, up to date; nothing was written"
             )
         run.report(changed=[{"file": deployment.display_path(f.path), "was": f.state} for f in changed])

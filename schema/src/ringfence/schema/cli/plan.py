@@ -31,10 +31,10 @@ def plan(run: Run, adopt: bool, as_sql: bool, mirrors: tuple[Path, ...]) -> None
     Nothing is changed, and no lock is taken. Exits 2 if there is anything to do, 1 if `migrate` would not finish.
     """
     with run.task("plan") as task:
-        made = plan_job(run.deployment, adopt=adopt, mirrors=mirrors, say=task.say)
+        made = plan_job(run.deployment, adopt=adopt, mirrors=mirrors, on_message=task.print)
     if as_sql:
         for statement in _statements(made):
-            run.say(statement)
+            run.print(statement)
     else:
         _print_plan(run, made)
     run.report(**made.as_dict())
@@ -77,14 +77,14 @@ def _statements(made: JobPlan) -> list[str]:
 
 
 def _print_plan(run: Run, made: JobPlan) -> None:
-    run.say(f"{made.server} ({made.engine} {made.version}) {_is_current(made)}")
+    run.print(f"{made.server} ({made.engine} {made.version}) {_is_current(made)}")
     for warning in made.warnings:
-        run.say(f"warning: {warning}", style="yellow")
+        run.print(f"warning: {warning}", style="yellow")
     for text in made.half_finished:
-        run.say(f"interrupted: {text}", style="yellow")
+        run.print(f"interrupted: {text}", style="yellow")
     _print_parts(run, made)
     for finding in made.findings:
-        run.say(f"{finding}\n    {finding.resolution} (`{finding.explained}`)", style="yellow")
+        run.print(f"{finding}\n    {finding.resolution} (`{finding.explained}`)", style="yellow")
     _print_rest(run, made)
 
 
@@ -99,37 +99,37 @@ def _print_parts(run: Run, made: JobPlan) -> None:
         elif part.sql:
             _title(run, "Ringfence's own tables")
         for statement in part.sql:
-            run.say("    " + statement.replace("\n", "\n    "))
+            run.print("    " + statement.replace("\n", "\n    "))
     if made.parts:
-        run.say("")
+        run.print("")
     for text in made.unknown:
-        run.say(f"known only at run time: {text}", style="yellow")
+        run.print(f"known only at run time: {text}", style="yellow")
 
 
 def _title(run: Run, text: str) -> None:
-    run.say("")
-    run.say(text, style="bold")
+    run.print("")
+    run.print(text, style="bold")
 
 
 def _print_chapter(run: Run, chapter: RevisionDescription) -> None:
     _title(run, f"{chapter.revision} {chapter.message} ({chapter.file})")
     for line in chapter.operations:
-        run.say(f"  {line}")
+        run.print(f"  {line}")
     if chapter.retires:
-        run.say(f"  retires {', '.join(chapter.retires)}")
+        run.print(f"  retires {', '.join(chapter.retires)}")
 
 
 def _print_rest(run: Run, made: JobPlan) -> None:
     """Print what concerns neither revisions nor accounts."""
     # Without obstacles and unsafe findings, the command's error reports the stops.
     for what in made.stops if made.obstacles or made.unsafe else ():
-        run.say(f"a job would stop: {what}", style="yellow")
+        run.print(f"a job would stop: {what}", style="yellow")
     for what in made.lacking:
-        run.say(f"the database differs from the models: {what}", style="yellow")
+        run.print(f"the database differs from the models: {what}", style="yellow")
     for mirror in made.mirrors:
-        run.say(f"the mirror {mirror} is out of date: run `ringfence mirror`")
+        run.print(f"the mirror {mirror} is out of date: run `ringfence mirror`")
     if made.nothing and not made.lacking:
-        run.say("nothing to do")
+        run.print("nothing to do")
 
 
 def _is_current(made: JobPlan) -> str:
@@ -143,12 +143,12 @@ def _print_access(run: Run, made: JobPlan) -> None:
     if made.access is None:
         return
     for kept in made.access.kept:
-        run.say(kept)
+        run.print(kept)
     print_adoption(run, made.access)
     if made.access.steps:
         _title(run, "accounts and grants")
         if made.with_revisions:
-            run.say(
+            run.print(
                 "  grants on tables and columns that a revision creates are given in its transaction, to accounts that"
                 " exist already; all others after the last revision"
             )

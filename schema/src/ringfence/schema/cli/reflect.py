@@ -49,7 +49,7 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
         path.write_text(found.text, encoding="utf-8")
         _show(run, deployment, path, found)
     else:
-        run.say("the models cover every table; nothing was written")
+        run.print("the models cover every table; nothing was written")
     run.report(
         path=deployment.display_path(path) if written else None,
         tables=found.tables,
@@ -62,15 +62,15 @@ def reflect(run: Run, file: Path, schemas: tuple[str, ...], overwrite: bool) -> 
 
 def _show(run: Run, deployment: Deployment, path: Path, found: Reflected) -> None:
     counts = f"{counted(len(found.tables), 'table')}, {counted(len(found.views), 'view')}"
-    run.say(f"{deployment.display_path(path)}: {counts}")
+    run.print(f"{deployment.display_path(path)}: {counts}")
     shown = Path(deployment.display_path(path)).with_suffix("")
     module = path.stem if shown.is_absolute() else ".".join(shown.parts)
     models = json.dumps([*deployment.models, f"{module}:metadata"])
-    run.say(f"name it in ringfence.toml: models = {models}")
+    run.print(f"name it in ringfence.toml: models = {models}")
     for title, lines in (
         ("left out", found.left_out),
         ("not usable by services", found.unportable),
         ("would be created differently", found.differences),
     ):
         for line in lines:
-            run.say(f"{title}: {line}", style="yellow")
+            run.print(f"{title}: {line}", style="yellow")

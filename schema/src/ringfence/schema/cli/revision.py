@@ -52,9 +52,9 @@ def revision(
     with run.task("comparing"):
         made = revise(deployment, message, os.environ, autogenerate=autogenerate, renames=declared)
     if made.by_hand and not made.paths:
-        run.say("No revision was written: the differences below must be written by hand")
+        run.print("No revision was written: the differences below must be written by hand")
     elif not made.paths:
-        run.say("The models agree with the migrations; no revision was written (--empty writes one anyway)")
+        run.print("The models agree with the migrations; no revision was written (--empty writes one anyway)")
     _print_result(run, made)
     run.report(
         revision=made.revision,
@@ -71,17 +71,17 @@ def revision(
 def _print_result(run: Run, made: RevisionResult) -> None:
     deployment = run.deployment
     for warning in made.warnings:
-        run.say(f"warning: {warning}", style="yellow")
+        run.print(f"warning: {warning}", style="yellow")
     for path in made.paths:
-        run.say(f"{deployment.display_path(path)}: written; read it before you run it")
+        run.print(f"{deployment.display_path(path)}: written; read it before you run it")
     for path, left in made.backfills.items():
-        run.say(f"{deployment.display_path(path)}: written; `ringfence backfill {path.stem}` runs it")
+        run.print(f"{deployment.display_path(path)}: written; `ringfence backfill {path.stem}` runs it")
         if left:
-            run.say(f"    before that: {left}", style="yellow")
+            run.print(f"    before that: {left}", style="yellow")
     for file in made.mirrors:
-        run.say(f"{deployment.display_path(file.path)}: {'written' if file.expected else 'removed'}")
+        run.print(f"{deployment.display_path(file.path)}: {'written' if file.expected else 'removed'}")
     for finding in made.findings:
-        run.say(f"{finding}\n    {finding.resolution} (`{finding.explained}`)", style="yellow")
+        run.print(f"{finding}\n    {finding.resolution} (`{finding.explained}`)", style="yellow")
 
 
 def _confirm(question: str) -> bool:

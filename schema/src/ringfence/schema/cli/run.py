@@ -51,7 +51,7 @@ class Task:
     def __init__(self, show: Callable[[str, int], None]) -> None:
         self._show = show
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Show what the task does now."""
         self._show(text, 0)
 
@@ -81,7 +81,7 @@ class Run:
         """The deployment of the start folder, loaded at first use; raises BadDeployment if it has mistakes."""
         return Deployment.load(self.start)
 
-    def say(self, text: str, style: str | None = None) -> None:
+    def print(self, text: str, style: str | None = None) -> None:
         """Print a line; nothing with --json."""
         if not self.as_json:
             self.console.print(text, style=style, markup=False)

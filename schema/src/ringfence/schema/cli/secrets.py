@@ -24,7 +24,7 @@ def generate(run: Run, folder: Path) -> None:
     """
     made = passwords.generate(run.deployment.accounts.values(), folder.resolve())
     for item in made:
-        run.say(f"export {item.variable}={shlex.quote(str(item.path))}")
+        run.print(f"export {item.variable}={shlex.quote(str(item.path))}")
     run.report(
         folder=str(folder.resolve()),
         files=[

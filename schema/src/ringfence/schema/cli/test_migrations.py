@@ -51,7 +51,7 @@ def test_migrations(run: Run, urls: tuple[str, ...], folder: Path | None, since:
     for url in urls or (None,):
         with run.task("test-migrations") as task:
             env = None if url is None else {"DATABASE_URL": url}
-            proofs.append(prove(deployment, env, mirrors=mirrors, say=task.say))
+            proofs.append(prove(deployment, env, mirrors=mirrors, on_message=task.print))
         _print_proof(run, proofs[-1])
     if any(proof.failures for proof in proofs):
         failures = [f"{proof.engine}: {failure}" for proof in proofs for failure in proof.failures]
@@ -61,10 +61,10 @@ def test_migrations(run: Run, urls: tuple[str, ...], folder: Path | None, since:
 
 def _print_proof(run: Run, proof: Proof) -> None:
     for table, why in proof.empty.items():
-        run.say(f"warning: {table} had no rows, because none could be inserted: {why}", style="yellow")
+        run.print(f"warning: {table} had no rows, because none could be inserted: {why}", style="yellow")
     for revision in proof.irreversible:
-        run.say(f"{revision} has no downgrade; only the upgrade was tested")
-    run.say(
+        run.print(f"{revision} has no downgrade; only the upgrade was tested")
+    run.print(
         f"{proof.engine} {proof.version}: {counted(len(proof.revisions), 'revision')} up, down and up again;"
         f" {proof.services} runs of an older service on a newer schema; {counted(len(proof.failures), 'failure')}"
     )

@@ -36,7 +36,7 @@ from ringfence.schema.engines.postgresql import leakproof_indexes
 from ringfence.schema.errors import JobFailed
 from ringfence.schema.features import FEATURES
 from ringfence.schema.manifest.model import Account
-from ringfence.schema.text import Say, counted
+from ringfence.schema.text import MessageCallback, counted
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -196,12 +196,14 @@ def offline(settings: Settings, engines: Iterable[str]) -> Backend:
     return made
 
 
-def reach(settings: Settings, say: Say = lambda text: None, *, existing: bool = False) -> Backend:
+def reach(
+    settings: Settings, on_message: MessageCallback = lambda text: None, *, existing: bool = False
+) -> Backend:
     """Wait for the server, log in, and ask which engine it is.
 
     Args:
         settings: `max_retries` is the number of further attempts, `retry_delay` the longest pause in seconds.
-        say: Called for each attempt that failed.
+        on_message: Called for each attempt that failed.
         existing: Whether a database file that does not exist is an error; otherwise SQLite creates it.
 
     Raises:
@@ -228,7 +230,9 @@ def reach(settings: Settings, say: Say = lambda text: None, *, existing: bool = 
                 raise Unavailable(
                     f"{settings} could not be reached in {settings.max_retries + 1} attempts: {first_line(error)}"
                 ) from error
-            say(f"{settings} does not answer yet ({first_line(error)}); {counted(left, 'more attempt')}")
+            on_message(
+                f"{settings} does not answer yet ({first_line(error)}); {counted(left, 'more attempt')}"
+            )
         time.sleep(backoff(attempt, _FIRST_PAUSE, settings.retry_delay))
     raise AssertionError("unreachable")
 

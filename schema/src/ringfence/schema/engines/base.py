@@ -36,7 +36,7 @@ from ringfence.schema.grants.difference import Batch, Difference, Privilege
 from ringfence.schema.manifest.model import Account
 from ringfence.schema.rendering.table_parts import Translator
 from ringfence.schema.state.columns import ColumnPath
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 if TYPE_CHECKING:
     from ringfence.schema.deployment import Deployment
@@ -145,12 +145,12 @@ class HeldLock(Protocol):
 class Locks(Protocol):
     """The deployment's lock, and the locks that statements wait for."""
 
-    def hold(self, *, patience: float, say: Say) -> AbstractContextManager[HeldLock]:
+    def hold(self, *, patience: float, on_message: MessageCallback) -> AbstractContextManager[HeldLock]:
         """Take the deployment's lock, and hold it inside the `with`.
 
         Args:
             patience: How many seconds to wait for another job.
-            say: Called once, when another job holds the lock.
+            on_message: Called once, when another job holds the lock.
 
         Raises:
             NotReady: Another job held the lock for all of that time.

@@ -31,7 +31,7 @@ from ringfence.schema.job.rehearsal_journal import NullJournal
 from ringfence.schema.job.revision_access import RevisionAccess
 from ringfence.schema.job.revision_steps import LockRetries, Steps
 from ringfence.schema.state import releases
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 _log = logging.getLogger("ringfence.migrate")
 
@@ -44,9 +44,9 @@ class AlembicRun:
     backend: Backend
     lock: HeldLock | None
     """None when the command only reads."""
-    applied: Say = lambda revision: None
+    applied: MessageCallback = lambda revision: None
     """Called with each revision that was applied or reverted."""
-    say: Say = _log.warning
+    on_message: MessageCallback = _log.warning
     resolve: str | None = None
     """The operator's decision about a half-finished revision: `done` or `again`."""
     access: RevisionAccess | None = None
@@ -118,7 +118,7 @@ def _run_alone(deployment: Deployment) -> None:
     check_engine(deployment, backend)
     lock: AbstractContextManager[HeldLock | None] = nullcontext()
     if _changes():
-        lock = backend.locks.hold(patience=settings.ready_timeout, say=_log.warning)
+        lock = backend.locks.hold(patience=settings.ready_timeout, on_message=_log.warning)
     with lock as held:
         _migrate(AlembicRun(deployment, backend, held, resolve=_resolution()))
 
@@ -146,9 +146,12 @@ def _changes() -> bool:
 
 def _migrate(job: AlembicRun) -> None:
     """Run the steps of the command and retry after lock timeouts; the journal skips statements that took effect."""
-    retries = LockRetries(job.backend, job.say)
+    retries = LockRetries(job.backend, job.on_message)
     journal = Journal(
-        job.backend, resolve=job.resolve, wait_timeout=job.backend.settings.ready_timeout, say=job.say
+        job.backend,
+        resolve=job.resolve,
+        wait_timeout=job.backend.settings.ready_timeout,
+        on_message=job.on_message,
     )
     # Read once: `_run_steps` configures the environment with a wrapped function, which a retry must not wrap again.
     command = command_steps()

@@ -31,7 +31,7 @@ from ringfence.schema.privileges.password_strength import refuse_weak
 from ringfence.schema.privileges.plan import Plan, make_plan
 from ringfence.schema.privileges.unmanaged_roles import blocking_logins
 from ringfence.schema.state import releases
-from ringfence.schema.text import Say, counted
+from ringfence.schema.text import MessageCallback, counted
 
 
 @dataclass
@@ -117,7 +117,7 @@ class JobContext:
     options: MigrateOptions
     backend: Backend
     report: Report
-    say: Say
+    on_message: MessageCallback
     on_plan: Callable[[Plan], None]
     """Called with the access plan before its first statement is sent."""
     secrets: Mapping[str, Secret] = field(default_factory=dict)
@@ -152,7 +152,7 @@ def migrate(
     env: Mapping[str, str] | None = None,
     options: MigrateOptions = MigrateOptions(),
     *,
-    say: Say = lambda text: None,
+    on_message: MessageCallback = lambda text: None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> Report:
     """Bring the database to the head of the migrations, and the accounts to what the manifest says.
@@ -165,7 +165,7 @@ def migrate(
         env: environment variables with the admin's login (`DB_*`) and the accounts' passwords; the process's own
             environment when None.
         options: what the operator chose.
-        say: called with a line of text for each step of the job.
+        on_message: called with a line of text for each step of the job.
         on_plan: called with the access plan before its first statement is sent.
 
     Returns:
@@ -183,15 +183,15 @@ def migrate(
     """
     began = time.monotonic()
     settings = Settings.from_env(env)
-    say(f"reaching {settings}")
-    backend = reach(settings, say)
+    on_message(f"reaching {settings}")
+    backend = reach(settings, on_message)
     check_engine(deployment, backend)
     report = Report(backend.identity.engine, backend.identity.version, str(settings))
     report.accounts = len(deployment.accounts)
-    job = JobContext(deployment, env, options, backend, report, say, on_plan)
+    job = JobContext(deployment, env, options, backend, report, on_message, on_plan)
     for step in BEFORE:
         step(job)
-    with backend.locks.hold(patience=settings.ready_timeout, say=say) as job.lock:
+    with backend.locks.hold(patience=settings.ready_timeout, on_message=on_message) as job.lock:
         for step in UNDER_LOCK:
             step(job)
     for step in AFTER:
@@ -255,7 +255,7 @@ def lint_revisions(job: JobContext) -> None:
     job.report.not_linted = job.options.no_lint
     if job.options.no_lint is not None:
         return
-    job.say(f"looking at {counted(len(job.found().revisions), 'revision')}")
+    job.on_message(f"looking at {counted(len(job.found().revisions), 'revision')}")
     job.report.findings = list(lint_pending(job.deployment, job.found(), job.options.mirrors))
     reason = job.options.force
     overridden = raise_on_errors(job.report.findings, force=reason is not None)
@@ -286,14 +286,16 @@ def record_overrides(job: JobContext) -> None:
 def upgrade_schema(job: JobContext) -> None:
     """Run the pending revisions, with the changes of access around each."""
     pending = job.found()
-    job.access = RevisionAccess(job.deployment, job.backend, pending.scripts, pending.revisions, job.say)
+    job.access = RevisionAccess(
+        job.deployment, job.backend, pending.scripts, pending.revisions, job.on_message
+    )
     with _applied_in_errors(job.report):
         upgrade(
             job.deployment,
             job.backend,
             job.held(),
             job.report,
-            job.say,
+            job.on_message,
             resolve=job.options.resolve,
             to=job.target,
             access=job.access,
@@ -305,13 +307,13 @@ def apply_access(job: JobContext) -> None:
     """Make the accounts and their privileges what the manifest says, and check that they are."""
     report = job.report
     with _applied_in_errors(report):
-        job.say("comparing the accounts with the manifest")
+        job.on_message("comparing the accounts with the manifest")
         report.access = apply(
             job.backend,
             job.deployment,
             job.secrets,
             adopt=job.options.adopt,
-            say=job.say,
+            on_message=job.on_message,
             on_plan=job.on_plan,
         )
         report.warnings += report.access.warnings
@@ -335,7 +337,7 @@ def compare_schema(job: JobContext) -> None:
     """Compare the schema with the models; not where the run stopped before a contract revision, as they differ then."""
     if job.target == "head":
         with _applied_in_errors(job.report):
-            _verify(job.deployment, job.backend, job.report, job.say)
+            _verify(job.deployment, job.backend, job.report, job.on_message)
 
 
 def write_outdated_mirrors(job: JobContext) -> None:
@@ -422,7 +424,7 @@ def upgrade(
     backend: Backend,
     lock: HeldLock,
     report: Report,
-    say: Say,
+    on_message: MessageCallback,
     *,
     resolve: str | None = None,
     to: str = "head",
@@ -435,7 +437,7 @@ def upgrade(
         backend: the database.
         lock: the lock that the job holds.
         report: the job's report, to which applied revisions are added.
-        say: called with a line of text for each applied revision.
+        on_message: called with a line of text for each applied revision.
         resolve: the operator's decision about a half-finished revision: `done` or `again`.
         to: the revision to upgrade to.
         access: what to do with the accounts' access before and after each revision; None for nothing.
@@ -447,16 +449,16 @@ def upgrade(
     def applied(revision: str) -> None:
         if revision not in report.applied:  # retried after a lost commit
             report.applied.append(revision)
-            say(f"applied {revision}")
+            on_message(f"applied {revision}")
 
     try:
-        with AlembicRun(deployment, backend, lock, applied, say, resolve, access).current() as config:
+        with AlembicRun(deployment, backend, lock, applied, on_message, resolve, access).current() as config:
             command.upgrade(config, to)
     except CommandError as error:
         raise JobFailed(f"Alembic cannot go to head: {error}") from error
 
 
-def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) -> None:
+def _verify(deployment: Deployment, backend: Backend, report: Report, on_message: MessageCallback) -> None:
     """Check that every node has the schema of the models, whether or not this job changed it.
 
     Raises:
@@ -464,7 +466,7 @@ def _verify(deployment: Deployment, backend: Backend, report: Report, say: Say) 
         JobFailed: the nodes have different schemas.
     """
     report.warnings += missing_views(deployment, backend)
-    say("comparing the schema with the models")
+    on_message("comparing the schema with the models")
     schemas = {table.schema for table in deployment.tables.values()} | {None}
     with backend.engine().connect() as connection:
         wrong, unproven = backend.nodes.compare_schemas(connection, schemas)

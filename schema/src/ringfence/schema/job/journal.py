@@ -37,11 +37,11 @@ from ringfence.schema.state.journal_entries import (
     fingerprint,
     last,
     packed,
-    place,
+    source_line,
     unpacked,
 )
 from ringfence.schema.state.releases import journal
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 RESOLUTIONS = ("done", "again")
 _POLL = 0.5  # seconds between two checks whether a statement of an earlier job still runs
@@ -75,7 +75,7 @@ class Journal:
         backend: the database.
         resolve: the operator's decision about a half-finished revision: `done` or `again`.
         patience: how long to wait for a statement that an earlier job left running, in seconds.
-        say: called with a line of text when a half-finished revision is resumed or waited for.
+        on_message: called with a line of text when a half-finished revision is resumed or waited for.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class Journal:
         *,
         resolve: str | None = None,
         wait_timeout: float = 60.0,
-        say: Say = lambda text: None,
+        on_message: MessageCallback = lambda text: None,
     ) -> None:
         self._backend = backend
         self._resolve = resolve
         self._wait_timeout = wait_timeout
-        self._say = say
+        self._on_message = on_message
         self.rows: dict[tuple[str, str], dict[int, Entry]] = {}
         """(revision, direction) -> the entries that earlier runs left, by position."""
         self._run: _Run | None = None
@@ -167,7 +167,7 @@ class Journal:
         self._columns, self._columns_recorded = columns, any(entry.before for entry in known.values())
         self._run = run = _Run(revision, direction, path, known)
         if known:
-            self._say(f"revision {revision} is half-finished: continuing after {last(known)}")
+            self._on_message(f"revision {revision} is half-finished: continuing after {last(known)}")
         original = ctx.autocommit_block
         vars(ctx)["autocommit_block"] = lambda: self._autocommit_block(ctx, run, original)
         try:
@@ -229,7 +229,11 @@ class Journal:
         connection = context.root_connection
         run.position += 1
         entry = Entry(
-            run.position, fingerprint(statement, parameters, context), statement, place(run.path), STARTED
+            run.position,
+            fingerprint(statement, parameters, context),
+            statement,
+            source_line(run.path),
+            STARTED,
         )
         known = run.known.get(run.position)
         if known is not None and self._took_effect_earlier(connection, run, known, entry, element):
@@ -333,7 +337,7 @@ class Journal:
         if self._resolve is not None:
             return self._decided() == "done"
         raise DecisionNeeded(
-            f"revision {run.revision} ({known.place}) stopped in a statement whose outcome was not recorded, and"
+            f"revision {run.revision} ({known.source_line}) stopped in a statement whose outcome was not recorded, and"
             f" which the database does not show:\n  {known}\nFind out whether it took effect. Then run\n"
             "  ringfence migrate --resolve done     it did: continue after it\n"
             "  ringfence migrate --resolve again    it did not: run it again\n"
@@ -362,13 +366,13 @@ class Journal:
         told = False
         while known.session and self._backend.sessions.is_busy(known.session):
             if not told:
-                self._say(
+                self._on_message(
                     f"a statement that an earlier job sent still runs ({known.session}); waiting for it"
                 )
                 told = True
             if time.monotonic() > deadline:
                 raise NotReady(
-                    f"revision {run.revision} ({known.place}): the statement of an earlier job still runs after"
+                    f"revision {run.revision} ({known.source_line}): the statement of an earlier job still runs after"
                     f" {self._wait_timeout:g} s, in the server's session {known.session}: {known}",
                     "locked",
                 )
@@ -395,11 +399,11 @@ class Journal:
             connection.connection.commit()
             self.rows.pop((run.revision, run.direction), None)
             raise RestartRevision
-        now = f"it now has\n  {entry} ({entry.place})" if entry else "it now ends before that"
+        now = f"it now has\n  {entry} ({entry.source_line})" if entry else "it now ends before that"
         raise DecisionNeeded(
             f"revision {run.revision} was edited while it was half-finished: statement {known.position} of its"
-            f" {len(run.known)} that were sent was\n  {known} ({known.place})\nand {now}\nPut the file back as it was,"
-            " finish it, and write the change as a revision of its own. Or correct the database by hand, and run\n"
+            f" {len(run.known)} that were sent was\n  {known} ({known.source_line})\nand {now}\nPut the file back as it"
+            " was, finish it, and write the change as a revision of its own. Or correct the database by hand, and run\n"
             "  ringfence migrate --resolve done     what was sent so far is what the file says up to here\n"
             "  ringfence migrate --resolve again    all of it was undone: run the revision from its beginning\n"
             "(with Alembic: `alembic -x resolve=done upgrade head`)"

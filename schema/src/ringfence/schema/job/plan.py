@@ -30,7 +30,7 @@ from ringfence.schema.privileges.plan import MISSING, Plan, make_plan
 from ringfence.schema.revisions.lock_retries import lock_settings_of
 from ringfence.schema.state import releases
 from ringfence.schema.state.journal_entries import last
-from ringfence.schema.text import Say, counted
+from ringfence.schema.text import MessageCallback, counted
 
 
 @dataclass
@@ -119,7 +119,7 @@ def plan_job(
     *,
     adopt: bool = False,
     mirrors: tuple[Path, ...] = (),
-    say: Say = lambda text: None,
+    on_message: MessageCallback = lambda text: None,
 ) -> JobPlan:
     """Work out everything that a job would do, without changing anything.
 
@@ -129,7 +129,7 @@ def plan_job(
             passwords; the process's own environment when None.
         adopt: whether existing accounts that Ringfence does not manage yet may be adopted.
         mirrors: folders with the mirrors of running services; the deployment's own when empty.
-        say: called with a line of text for each step.
+        on_message: called with a line of text for each step.
 
     Returns:
         The plan, with every obstacle that was found.
@@ -140,8 +140,8 @@ def plan_job(
         JobFailed: there are no migrations, or they have several heads.
     """
     settings = Settings.from_env(env)
-    say(f"reaching {settings}")
-    request = _Request(deployment, env, adopt, mirrors, say)
+    on_message(f"reaching {settings}")
+    request = _Request(deployment, env, adopt, mirrors, on_message)
     return _plan_first(request, settings) if absent(settings) else _plan(request, settings)
 
 
@@ -153,7 +153,7 @@ class _Request:
     env: Mapping[str, str] | None
     adopt: bool
     mirrors: tuple[Path, ...]
-    say: Say
+    on_message: MessageCallback
 
 
 def _plan_first(request: _Request, settings: Settings) -> JobPlan:
@@ -182,7 +182,7 @@ def _plan(request: _Request, settings: Settings, meant: Settings | None = None) 
         settings: the server.
         meant: the database that messages name, where `settings` is a scratch file in its place.
     """
-    backend = reach(settings, request.say)
+    backend = reach(settings, request.on_message)
     check_engine(request.deployment, backend, meant)
     return undisturbed(lambda: _read(request, backend))
 
@@ -208,11 +208,11 @@ def _read(request: _Request, backend: Backend) -> JobPlan:
 
 def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
     """Fill the plan from the database; the server may refuse a read when the admin lacks a privilege."""
-    deployment, say = request.deployment, request.say
+    deployment, on_message = request.deployment, request.on_message
     pending = pending_of(deployment, backend)
     made.at, made.head = pending.heads, pending.head
     with backend.engine().connect() as connection:
-        say(f"looking at {counted(len(pending.revisions), 'revision')}")
+        on_message(f"looking at {counted(len(pending.revisions), 'revision')}")
         made.revisions = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(lint_pending(deployment, pending, request.mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
@@ -239,7 +239,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
             return _access(connection, backend, deployment, request.env, adopt=request.adopt, ahead=ahead)
 
         if pending.revisions or releases.account.name not in ours:
-            say("looking ahead to the end of the job")
+            on_message("looking ahead to the end of the job")
             prediction = predict(deployment, backend, connection, pending, made.revisions, access)
             made.parts, made.access, made.unknown = prediction.parts, prediction.access, prediction.unknown
             made.rehearsed = prediction.rehearsed
@@ -253,7 +253,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
             ]
             made.warnings += made.access.warnings
     if pending.heads and not (pending.revisions or made.obstacles):
-        say("comparing the schema with the models")
+        on_message("comparing the schema with the models")
         _compare(made, deployment, backend)
     made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
 

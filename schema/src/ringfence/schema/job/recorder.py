@@ -16,7 +16,7 @@ from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.sql.table_keys import split_key
 from ringfence.schema.state import releases
 from ringfence.schema.state.columns import ColumnPath
-from ringfence.schema.text import Say, counted
+from ringfence.schema.text import MessageCallback, counted
 
 
 class Recorder:
@@ -37,7 +37,7 @@ class Recorder:
         backend: Backend,
         script: ScriptDirectory,
         lock: HeldLock | None,
-        applied: Say,
+        applied: MessageCallback,
         journal: Journal,
     ) -> None:
         self._deployment = deployment

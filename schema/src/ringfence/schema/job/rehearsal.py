@@ -84,7 +84,12 @@ def rehearsal(
         access = _RecordingAccess(deployment, backend, pending.scripts, pending.revisions, lambda text: None)
         access.recorder = recorder
         job = AlembicRun(
-            deployment, backend, _Unlocked(), say=lambda text: None, access=access, connection=connection
+            deployment,
+            backend,
+            _Unlocked(),
+            on_message=lambda text: None,
+            access=access,
+            connection=connection,
         )
         with job.current() as config:
             command.upgrade(config, "head")

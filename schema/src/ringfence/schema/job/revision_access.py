@@ -18,7 +18,7 @@ from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.revisions.recording import Recording
 from ringfence.schema.revisions.scripts import Migrations
 from ringfence.schema.state import releases
-from ringfence.schema.text import Say, counted
+from ringfence.schema.text import MessageCallback, counted
 
 _OF_COLUMNS = frozenset({"select", "insert", "update"})
 
@@ -59,7 +59,7 @@ class RevisionAccess:
         backend: its database.
         scripts: the migrations, with their recordings.
         revisions: the revisions that are to run, in their order.
-        say: called with a line of text when access was changed.
+        on_message: called with a line of text when access was changed.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class RevisionAccess:
         backend: Backend,
         scripts: Migrations,
         revisions: Iterable[str],
-        say: Say,
+        on_message: MessageCallback,
     ) -> None:
         self._deployment = deployment
         self._backend = backend
-        self._say = say
+        self._on_message = on_message
         self._reattach: list[str] = []
         dialect = DIALECTS[backend.identity.engine]
         self._granted: dict[str, tuple[Difference, list[Statement]]] = {}
@@ -116,7 +116,7 @@ class RevisionAccess:
         )
         _send(connection, detach)  # takes locks, so it comes last before the DDL
         if count := len(narrow) + len(detach):
-            self._say(f"{counted(count, 'statement')} narrowed access before {revision}")
+            self._on_message(f"{counted(count, 'statement')} narrowed access before {revision}")
 
     def preparation(
         self, connection: sa.Connection, revision: str
@@ -166,7 +166,9 @@ class RevisionAccess:
         _send(connection, statements)
         self._granted[revision] = change, statements
         if statements:
-            self._say(f"{counted(len(statements), 'statement')} gave access to what {revision} made or calls")
+            self._on_message(
+                f"{counted(len(statements), 'statement')} gave access to what {revision} made or calls"
+            )
 
     def _detach(
         self,

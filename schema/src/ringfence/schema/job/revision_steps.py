@@ -17,7 +17,7 @@ from ringfence.schema.job.journal import Journal, RestartRevision
 from ringfence.schema.job.prerequisites import unrecorded
 from ringfence.schema.job.recorder import Recorder
 from ringfence.schema.revisions.lock_retries import LockSettings, lock_settings_of, pause
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 if TYPE_CHECKING:
     from ringfence.schema.job.environment import AlembicRun
@@ -28,12 +28,12 @@ class LockRetries:
 
     Args:
         backend: the database.
-        say: called with a line of text before each pause.
+        on_message: called with a line of text before each pause.
     """
 
-    def __init__(self, backend: Backend, say: Say) -> None:
+    def __init__(self, backend: Backend, on_message: MessageCallback) -> None:
         self._backend = backend
-        self._say = say
+        self._on_message = on_message
         self._tried: Counter[str] = Counter()
         self.revision: str | None = None
         """The revision that is running."""
@@ -81,7 +81,7 @@ class LockRetries:
                 " `lock_timeout` and `lock_tries` in the revision"
             ) from error
         seconds = pause(tried)
-        self._say(
+        self._on_message(
             f"revision {revision} did not get a lock within {settings.timeout:g} s (try {tried} of {settings.tries});"
             f" trying again in {seconds:.1f} s"
         )

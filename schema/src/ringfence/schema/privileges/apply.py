@@ -19,7 +19,7 @@ from ringfence.schema.privileges.plan import Plan, make_plan
 from ringfence.schema.revisions.lock_retries import LockSettings, pause
 from ringfence.schema.state import releases
 from ringfence.schema.state.apply_journal import Journal
-from ringfence.schema.text import Say, counted
+from ringfence.schema.text import MessageCallback, counted
 
 _SQLSTATE = 5
 
@@ -65,7 +65,7 @@ def apply(
     *,
     adopt: bool = False,
     prune: bool = False,
-    say: Say = lambda text: None,
+    on_message: MessageCallback = lambda text: None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> Applied:
     """Create and grant what is missing, revoke and lock what is not declared. The deployment's lock must be held.
@@ -80,7 +80,7 @@ def apply(
         passwords: login -> password, for every account.
         adopt: whether existing accounts that are not managed yet may be taken over.
         prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
-        say: called with each progress message.
+        on_message: called with each progress message.
         on_plan: called with the plan before its first statement; an exception it raises stops the apply.
 
     Returns:
@@ -95,7 +95,9 @@ def apply(
     while True:
         try:
             shown = on_plan if tried == 1 else _seen
-            return _apply(backend, deployment, passwords, adopt=adopt, prune=prune, say=say, on_plan=shown)
+            return _apply(
+                backend, deployment, passwords, adopt=adopt, prune=prune, on_message=on_message, on_plan=shown
+            )
         except JobFailed as failed:
             cause = failed.__cause__
             if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.locks.is_conflict(cause):
@@ -103,7 +105,7 @@ def apply(
             if tried == tries:
                 raise JobFailed(f"{failed}{_in_the_way(backend)}") from cause
         seconds = pause(tried)
-        say(f"a lock was not free (try {tried} of {tries}); trying again in {seconds:.1f} s")
+        on_message(f"a lock was not free (try {tried} of {tries}); trying again in {seconds:.1f} s")
         time.sleep(seconds)
         tried += 1
 
@@ -124,7 +126,7 @@ def _apply(
     *,
     adopt: bool,
     prune: bool,
-    say: Say,
+    on_message: MessageCallback,
     on_plan: Callable[[Plan], None],
 ) -> Applied:
     if backend.accounts is None:
@@ -134,7 +136,7 @@ def _apply(
         _refuse(backend, plan)
         on_plan(plan)
         if plan.unfinished is not None:
-            say(
+            on_message(
                 f"an apply stopped before, at {plan.unfinished}; going on with the"
                 f" {counted(len(plan.steps), 'that is', 'that are')} left"
             )
@@ -172,7 +174,9 @@ def _apply(
     if wrong:
         raise JobFailed("the nodes do not agree on the privileges of the accounts:\n  " + "\n  ".join(wrong))
     if applied.statements:
-        say(f"{counted(len(applied.statements), 'statement')} made the accounts agree with the manifest")
+        on_message(
+            f"{counted(len(applied.statements), 'statement')} made the accounts agree with the manifest"
+        )
     return applied
 
 

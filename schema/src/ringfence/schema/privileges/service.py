@@ -14,7 +14,7 @@ from ringfence.schema.privileges.apply import Applied, apply
 from ringfence.schema.privileges.password_strength import refuse_weak, weaknesses
 from ringfence.schema.privileges.plan import Plan, make_plan
 from ringfence.schema.privileges.replaced_objects import replaced_objects
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 
 def plan_access(
@@ -24,7 +24,7 @@ def plan_access(
     adopt: bool = False,
     prune: bool = False,
     allow_weak: bool = False,
-    say: Say = lambda text: None,
+    on_message: MessageCallback = lambda text: None,
 ) -> Plan:
     """Compare the server with the manifest, without taking the lock or changing anything.
 
@@ -35,7 +35,7 @@ def plan_access(
         adopt: whether existing accounts that are not managed yet may be taken over.
         prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
         allow_weak: whether weak passwords are accepted, in an environment where ringfence.toml allows them.
-        say: called with each progress message.
+        on_message: called with each progress message.
 
     Returns:
         The plan; what the admin lacks, replaced objects and weak passwords are among its obstacles.
@@ -45,7 +45,7 @@ def plan_access(
         AccessDenied: the server refused the admin's login.
         Unavailable: the server cannot be reached.
     """
-    backend = _reach(deployment, env, say)
+    backend = _reach(deployment, env, on_message)
     declared = deployment.accounts.values()
     source = deployment.policy.passwords
     secrets = None
@@ -84,7 +84,7 @@ def apply_access(
     adopt: bool = False,
     prune: bool = False,
     allow_weak: bool = False,
-    say: Say = lambda text: None,
+    on_message: MessageCallback = lambda text: None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
 ) -> Applied:
     """Take the deployment's lock and make the accounts match the manifest; the schema is not changed.
@@ -95,7 +95,7 @@ def apply_access(
         adopt: whether existing accounts that are not managed yet may be taken over.
         prune: whether managed accounts that are no longer declared are dropped; otherwise they are locked.
         allow_weak: whether weak passwords are accepted, in an environment where ringfence.toml allows them.
-        say: called with each progress message.
+        on_message: called with each progress message.
         on_plan: called with the plan before its first statement; an exception it raises stops the apply.
 
     Returns:
@@ -108,7 +108,7 @@ def apply_access(
         NotReady: the lock was not free in time.
         JobFailed: the plan has obstacles (nothing was changed then), or a statement failed.
     """
-    backend = _reach(deployment, env, say)
+    backend = _reach(deployment, env, on_message)
 
     def read() -> Findings:
         with backend.engine().connect() as connection:
@@ -124,16 +124,18 @@ def apply_access(
             deployment.accounts.values(), env, deployment.policy.passwords, deployment.root
         )
         refuse_weak(deployment, secrets, backend.settings.secret(), env, allow=allow_weak)
-    with backend.locks.hold(patience=backend.settings.ready_timeout, say=say) as lock:
+    with backend.locks.hold(patience=backend.settings.ready_timeout, on_message=on_message) as lock:
         lock.check()
-        applied = apply(backend, deployment, secrets, adopt=adopt, prune=prune, say=say, on_plan=on_plan)
+        applied = apply(
+            backend, deployment, secrets, adopt=adopt, prune=prune, on_message=on_message, on_plan=on_plan
+        )
     applied.warnings[:0] = found.warnings
     return applied
 
 
-def _reach(deployment: Deployment, env: Mapping[str, str] | None, say: Say) -> Backend:
+def _reach(deployment: Deployment, env: Mapping[str, str] | None, on_message: MessageCallback) -> Backend:
     settings = Settings.from_env(env)
-    say(f"reaching {settings}")
-    backend = reach(settings, say, existing=True)
+    on_message(f"reaching {settings}")
+    backend = reach(settings, on_message, existing=True)
     check_engine(deployment, backend)
     return backend

@@ -26,7 +26,7 @@ class Entry:
     fingerprint: str
     """The digest of the statement and its parameters, as `fingerprint` computes it."""
     statement: str
-    place: str
+    source_line: str
     """The file and line that sent it."""
     state: str = DONE
     """`DONE`, `STARTED` or `FAILED`."""
@@ -52,7 +52,7 @@ class Entry:
 def last(rows: Mapping[int, Entry]) -> str:
     """Return the last of the entries, as messages show it."""
     entry = rows[max(rows)]
-    return f"statement {entry.position} ({entry.place}, {entry.state})"
+    return f"statement {entry.position} ({entry.source_line}, {entry.state})"
 
 
 def packed(columns: frozenset[ColumnPath]) -> str:
@@ -88,7 +88,7 @@ def unpacked(text: str) -> frozenset[ColumnPath]:
     return frozenset((schema, table, column) for schema, table, column in columns)
 
 
-def place(path: str) -> str:
+def source_line(path: str) -> str:
     """Return the name of a revision's file, with the line of it that is being executed if it is on the call stack.
 
     Args:

@@ -82,7 +82,7 @@ journal = sa.Table(
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("statement", _LONG, nullable=False),
-    sa.Column("place", sa.String(255), nullable=False),
+    sa.Column("source_line", sa.String(255), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("session", sa.String(255), nullable=False),
     # The columns of the database before the revision, where it may drop some.
@@ -95,11 +95,11 @@ backfill = sa.Table(
     metadata,
     sa.Column("name", _NAME, primary_key=True),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("place", sa.Text),
+    sa.Column("last_key", sa.Text),
     sa.Column("seen", sa.BigInteger, nullable=False),
     sa.Column("changed", sa.BigInteger, nullable=False),
     sa.Column("holder", sa.String(64)),
-    sa.Column("beat", sa.BigInteger, nullable=False),
+    sa.Column("heartbeats", sa.BigInteger, nullable=False),
     sa.Column("changed_at", Timestamp, nullable=False),
     **INNODB_OPTIONS,
 )

@@ -38,7 +38,7 @@ from ringfence.schema.sampling.rows import Filler, existing_schemas, row_counts
 from ringfence.schema.sql.table_keys import key_of
 from ringfence.schema.testing.schema_shape import difference, shape, without_raw_sql_objects
 from ringfence.schema.testing.services import exercise
-from ringfence.schema.text import Say, counted
+from ringfence.schema.text import MessageCallback, counted
 
 _LOCK_TIMEOUT = 60.0
 
@@ -68,7 +68,7 @@ def prove(
     env: Mapping[str, str] | None = None,
     *,
     mirrors: Sequence[Mirror] = (),
-    say: Say = lambda text: None,
+    on_message: MessageCallback = lambda text: None,
 ) -> Proof:
     """Prove the revisions of a deployment on one engine.
 
@@ -82,7 +82,7 @@ def prove(
             which is empty again afterwards. None for a scratch SQLite file.
         mirrors: mirrors of services that are deployed already. After each revision that follows a mirror's, everything
             that the mirror allows is tried through the runtime, until a contract retires or tightens what it uses.
-        say: receives a line of progress for each revision.
+        on_message: receives a line of progress for each revision.
 
     Raises:
         NotEmpty: the database is not empty; nothing in it was changed.
@@ -93,7 +93,7 @@ def prove(
         settings = Settings.from_env(env) if env is not None else scratch(deployment.engines, Path(folder))
         if settings is None:
             raise JobFailed("this deployment is not for SQLite: name an empty database, by --url")
-        backend = reach(settings, say)
+        backend = reach(settings, on_message)
         check_engine(deployment, backend)
         schemas = _schemas(deployment)
         _refuse_full(backend, schemas)
@@ -101,10 +101,10 @@ def prove(
         one_head(deployment, scripts_of(deployment))
         try:
             with (
-                backend.locks.hold(patience=_LOCK_TIMEOUT, say=say) as held,
+                backend.locks.hold(patience=_LOCK_TIMEOUT, on_message=on_message) as held,
                 AlembicRun(deployment, backend, held).current() as config,
             ):
-                prover = _Prover(deployment, backend, config, mirrors, say)
+                prover = _Prover(deployment, backend, config, mirrors, on_message)
                 prover.before = before
                 return prover.run()
         finally:
@@ -131,9 +131,19 @@ def _refuse_full(backend: Server, schemas: Collection[str | None]) -> None:
 
 class _Prover:
     def __init__(
-        self, deployment: Deployment, backend: Backend, config: Config, mirrors: Sequence[Mirror], say: Say
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        config: Config,
+        mirrors: Sequence[Mirror],
+        on_message: MessageCallback,
     ) -> None:
-        self._deployment, self._backend, self._config, self._say = deployment, backend, config, say
+        self._deployment, self._backend, self._config, self._on_message = (
+            deployment,
+            backend,
+            config,
+            on_message,
+        )
         # A mirror lists the engines of its service; the others do not run on this engine.
         self._mirrors = [mirror for mirror in mirrors if backend.identity.engine in mirror.engines]
         self._scripts = scripts_of(deployment)
@@ -149,7 +159,7 @@ class _Prover:
         """Prove every revision, and then the schema after all of them."""
         before: Types = {}
         for script in ordered(self._scripts):
-            self._say(f"{script.revision} on {self._proof.engine}")
+            self._on_message(f"{script.revision} on {self._proof.engine}")
             with self._failing(f"{script.revision}"):
                 self._revision(script, before)
             if self._proof.failures:

@@ -26,7 +26,7 @@ from ringfence.schema.manifest.rows import constant
 from ringfence.schema.models.types import portable
 from ringfence.schema.sampling.emptying import NotEmpty, drop_everything, routines
 from ringfence.schema.sampling.rows import Filler, value
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 from ringfence.schema.verification.proof import Finding, Proof
 from ringfence.schema.verification.verify import verify
 
@@ -34,7 +34,9 @@ _ROWS = 6
 _FIRST_ACCOUNT_ROW = 5000  # rows written by accounts are numbered from here, apart from the generated ones
 
 
-def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text: None) -> Proof:
+def probe(
+    deployment: Deployment, env: Mapping[str, str], on_message: MessageCallback = lambda text: None
+) -> Proof:
     """Migrate an empty database, fill it with rows, and prove the manifest there with writes that are committed.
 
     The database is emptied again at the end. Accounts that are missing on its server are created, and dropped at the
@@ -43,7 +45,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
     Args:
         deployment: the manifest to prove, with its models and migrations.
         env: the admin's login to the empty database, and the accounts' passwords.
-        say: called with each progress message.
+        on_message: called with each progress message.
 
     Returns:
         The attempts and findings.
@@ -53,7 +55,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
         RingfenceError: any error of `ringfence migrate`.
     """
     settings = Settings.from_env(env)
-    backend = reach(settings, say)
+    backend = reach(settings, on_message)
     with backend.engine().connect() as connection:
         if names := sa.inspect(connection).get_table_names():
             raise NotEmpty(
@@ -66,7 +68,7 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
         secrets = passwords.from_environment(declared, env, deployment.policy.passwords, deployment.root)
     report = Report()
     try:
-        report = migrate(deployment, env, MigrateOptions(adopt=True), say=say)
+        report = migrate(deployment, env, MigrateOptions(adopt=True), on_message=on_message)
         filler = Filler(
             backend.engine(),
             backend.identity.engine,
@@ -75,13 +77,13 @@ def probe(deployment: Deployment, env: Mapping[str, str], say: Say = lambda text
         filler.fill({key: {str(c.name): c.type for c in t.columns} for key, t in deployment.tables.items()})
         with backend.engine().begin() as connection:
             _into_scopes(deployment, connection)
-        proof = verify(deployment, settings, secrets, say)
+        proof = verify(deployment, settings, secrets, on_message)
         for key, why in filler.missing.items():
             message = f"no row could be inserted, so nothing was proven with rows of it: {why}"
             proof.findings.append(Finding("not-proven", key, "", None, key, (), message))
         writer = _Writer(deployment, backend, proof)
         for account in deployment.accounts.values():
-            say(account.service)
+            on_message(account.service)
             writer.write(account, secrets.get(account.login))
     finally:
         _clear(backend, deployment, report)

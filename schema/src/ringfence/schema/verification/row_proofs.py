@@ -30,7 +30,7 @@ from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.manifest.scopes import columns as columns_of
 from ringfence.schema.models.conditional import applies
 from ringfence.schema.portability import is_unconditional_unique
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 from ringfence.schema.verification.proof import RollBack
 from ringfence.schema.verification.sample_rows import (
     Row,
@@ -87,7 +87,7 @@ class RowProver:
         account: Account,
         deployment: Deployment,
         admin: sa.Connection,
-        warn: Say,
+        warn: MessageCallback,
     ) -> None:
         self._database = database
         self._account = account

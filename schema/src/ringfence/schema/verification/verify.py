@@ -23,7 +23,7 @@ from ringfence.runtime.settings import Secret, Settings
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import offline, refuse_absent
 from ringfence.schema.manifest.model import Account
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 from ringfence.schema.verification.attempts import attempts, ddl_attempts, unmodelled_attempts
 from ringfence.schema.verification.planned_changes import note_differences
 from ringfence.schema.verification.proof import Attempt, Finding, Proof, RollBack
@@ -36,7 +36,7 @@ def verify(
     deployment: Deployment,
     settings: Settings,
     passwords: Mapping[str, Secret],
-    say: Say = lambda text: None,
+    on_message: MessageCallback = lambda text: None,
     *,
     services: Collection[str] | None = None,
 ) -> Proof:
@@ -46,7 +46,7 @@ def verify(
         deployment: the manifest to prove.
         settings: where the database is; with the admin's login, which reads sample rows and counts rows.
         passwords: login -> password. Not needed where the engine has no accounts.
-        say: called with the name of each service before its account is tried.
+        on_message: called with the name of each service before its account is tried.
         services: the services whose accounts are tried; None for all.
 
     Returns:
@@ -64,7 +64,7 @@ def verify(
     ]
     seen = read_as_admin(deployment, settings, proof, chosen)
     for account in chosen:
-        say(account.service)
+        on_message(account.service)
         _verify_account(deployment, settings, account, passwords.get(account.login), proof, seen)
     if seen.plan is not None:
         logins = {account.login for account in chosen}

@@ -19,7 +19,7 @@ from ringfence.schema.engines.mysql.family import MySQLFamily
 from ringfence.schema.engines.mysql.sessions import FamilyLocks
 from ringfence.schema.errors import LockLost
 from ringfence.schema.features.galera import FEATURES
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 RENEW_SECONDS = 1.0  # seconds between two renewals by the holder
 STALE_SECONDS = 10.0  # seconds without a renewal, on the waiter's clock, after which the lease is taken over
@@ -28,8 +28,8 @@ _SYNCED = "4"
 _AGAIN = frozenset({1205, 1213})
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS ringfence_lease ("
-    " name VARCHAR(64) NOT NULL PRIMARY KEY, holder VARCHAR(64), beat BIGINT NOT NULL, fence BIGINT NOT NULL,"
-    " session VARCHAR(255))"
+    " name VARCHAR(64) NOT NULL PRIMARY KEY, holder VARCHAR(64), heartbeats BIGINT NOT NULL,"
+    " fencing_token BIGINT NOT NULL, session VARCHAR(255))"
 )
 
 
@@ -72,12 +72,12 @@ class GaleraLocks(FamilyLocks):
     """The job's lease, and the timeouts of locks."""
 
     @contextlib.contextmanager
-    def hold(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
+    def hold(self, *, patience: float, on_message: MessageCallback) -> Iterator[HeldLock]:
         """Hold the job's lease, which a thread renews; one not renewed for `STALE_SECONDS` is taken over.
 
         Args:
             patience: seconds to wait at most.
-            say: reports that the job waits, or takes the lease over.
+            on_message: reports that the job waits, or takes the lease over.
 
         Yields:
             The held lease.
@@ -87,7 +87,7 @@ class GaleraLocks(FamilyLocks):
         """
         engine = self._backend.engine().execution_options(isolation_level="AUTOCOMMIT")
         lease = _Lease(self._backend, engine)
-        lease.acquire(patience, say, str(self._backend.settings))
+        lease.acquire(patience, on_message, str(self._backend.settings))
         beating = threading.Thread(target=lease.renew, name="ringfence-lease", daemon=True)
         beating.start()
         try:
@@ -108,14 +108,14 @@ class _Lease:
         self._lost = threading.Event()
         self.stop = threading.Event()
 
-    def acquire(self, patience: float, say: Say, where: str) -> None:
+    def acquire(self, patience: float, on_message: MessageCallback, where: str) -> None:
         """Take the lease, or wait for it.
 
         Time is measured on this machine alone, because the clocks of machines differ.
 
         Args:
             patience: seconds to wait at most.
-            say: reports waiting and taking over.
+            on_message: reports waiting and taking over.
             where: the database, for messages.
 
         Raises:
@@ -135,24 +135,25 @@ class _Lease:
                 continue
             if now != seen:
                 seen, since = now, time.monotonic()
-            holder, beat = now
+            holder, heartbeats = now
             stale = time.monotonic() - since > STALE_SECONDS
             if stale and holder is not None:
                 self._end_holder()
             if (holder is None or stale) and self._send(
-                "UPDATE ringfence_lease SET holder = %s, beat = beat + 1, fence = fence + 1, session = NULL"
-                " WHERE name = 'job' AND holder <=> %s AND beat = %s",
+                "UPDATE ringfence_lease SET holder = %s, heartbeats = heartbeats + 1,"
+                " fencing_token = fencing_token + 1, session = NULL"
+                " WHERE name = 'job' AND holder <=> %s AND heartbeats = %s",
                 self._holder,
                 holder,
-                beat,
+                heartbeats,
             ):
                 if stale and holder is not None:
-                    say(
+                    on_message(
                         f"the job that held the lock has not been heard of for {STALE_SECONDS:g} s; taking it over"
                     )
                 return
             if not announced:
-                say("another job holds the lock of this database; waiting for it")
+                on_message("another job holds the lock of this database; waiting for it")
                 announced = True
             if time.monotonic() > deadline:
                 raise NotReady(
@@ -192,7 +193,7 @@ class _Lease:
         while not self.stop.wait(RENEW_SECONDS):
             try:
                 if not self._send(
-                    "UPDATE ringfence_lease SET beat = beat + 1 WHERE name = 'job' AND holder = %s",
+                    "UPDATE ringfence_lease SET heartbeats = heartbeats + 1 WHERE name = 'job' AND holder = %s",
                     self._holder,
                 ):
                     self._lost.set()
@@ -225,7 +226,7 @@ class _Lease:
         """Return the holder and the count of renewals; None when the row does not exist."""
         with self._engine.connect() as connection:
             row = connection.exec_driver_sql(
-                "SELECT holder, beat FROM ringfence_lease WHERE name = 'job'"
+                "SELECT holder, heartbeats FROM ringfence_lease WHERE name = 'job'"
             ).one_or_none()
             return None if row is None else (row[0], int(row[1]))
 

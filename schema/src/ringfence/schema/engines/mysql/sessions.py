@@ -15,7 +15,7 @@ from ringfence.runtime.engines.mysql.transaction_size import too_large
 from ringfence.runtime.errors import NotReady
 from ringfence.schema.engines.base import HeldLock, OpenConnections
 from ringfence.schema.errors import LockLost
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 if TYPE_CHECKING:
     from ringfence.schema.engines.mysql.family import MySQLFamily
@@ -145,14 +145,14 @@ class FamilyLocks:
         self._backend = backend
 
     @contextlib.contextmanager
-    def hold(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
+    def hold(self, *, patience: float, on_message: MessageCallback) -> Iterator[HeldLock]:
         """Hold the job's lock of this database by GET_LOCK, on a connection of its own.
 
         The server releases the lock when that connection ends, however the job ends.
 
         Args:
             patience: seconds to wait at most.
-            say: reports that the job waits.
+            on_message: reports that the job waits.
 
         Yields:
             The held lock.
@@ -168,7 +168,7 @@ class FamilyLocks:
             announced = False
             while connection.exec_driver_sql("SELECT GET_LOCK(%s, %s)", (name, _POLL)).scalar_one() != 1:
                 if not announced:
-                    say("another job holds the lock of this database; waiting for it")
+                    on_message("another job holds the lock of this database; waiting for it")
                     announced = True
                 if time.monotonic() > deadline:
                     holder = connection.exec_driver_sql("SELECT IS_USED_LOCK(%s)", (name,)).scalar()

@@ -11,7 +11,7 @@ from ringfence.runtime.errors import NotReady
 from ringfence.schema.engines.base import HeldLock, OpenConnections, Server
 from ringfence.schema.engines.postgresql.quoting import literal
 from ringfence.schema.errors import LockLost
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 _LONG = 5  # seconds after which an open transaction is reported
 # lock_not_available; deadlock_detected; serialization_failure, also of a conflict with recovery on a standby
@@ -113,7 +113,7 @@ class PostgreSQLLocks:
         self._server = server
 
     @contextlib.contextmanager
-    def hold(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
+    def hold(self, *, patience: float, on_message: MessageCallback) -> Iterator[HeldLock]:
         """Hold the deployment's advisory lock on a connection of its own.
 
         The server releases the lock when that connection ends, so a lock never outlives its job.
@@ -128,7 +128,7 @@ class PostgreSQLLocks:
             announced = False
             while not connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).scalar_one():
                 if not announced:
-                    say("another job holds the lock of this database; waiting for it")
+                    on_message("another job holds the lock of this database; waiting for it")
                     announced = True
                 if time.monotonic() > deadline:
                     raise NotReady(

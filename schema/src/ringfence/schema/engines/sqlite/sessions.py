@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ringfence.runtime.errors import NotReady
 from ringfence.schema.engines.base import HeldLock, Server
-from ringfence.schema.text import Say
+from ringfence.schema.text import MessageCallback
 
 _POLL = 0.2
 
@@ -42,7 +42,7 @@ class SQLiteLocks:
         self._server = server
 
     @contextlib.contextmanager
-    def hold(self, *, patience: float, say: Say) -> Iterator[HeldLock]:
+    def hold(self, *, patience: float, on_message: MessageCallback) -> Iterator[HeldLock]:
         """Take the lock of a file beside the database; the operating system releases it when the process ends."""
         path = Path(f"{self._server.settings.name}.ringfence-lock")
         with path.open("w") as file:
@@ -50,7 +50,7 @@ class SQLiteLocks:
             announced = False
             while not _taken(file.fileno()):
                 if not announced:
-                    say("another job holds the lock of this database; waiting for it")
+                    on_message("another job holds the lock of this database; waiting for it")
                     announced = True
                 if time.monotonic() > deadline:
                     raise NotReady(f"another job has held {path} for {patience:g} s", "locked")
