@@ -87,7 +87,7 @@ def test_a_run_that_is_killed_is_resumed_and_two_runs_do_not_double_the_work(sho
     )
     try:
         wait_for(shop, 20, first)
-        with pytest.raises(NotReady, match="another run of the backfill raise_amounts goes on"):
+        with pytest.raises(NotReady, match="another run of the backfill raise_amounts is still running"):
             run(shop.load(), "raise_amounts", shop.database.env(), stale=30)
     finally:
         first.send_signal(signal.SIGKILL)
@@ -135,7 +135,7 @@ def test_an_invalid_backfill_is_reported_before_anything_is_changed(shop):
         ('backfill = Backfill("customer", set={"secrets": 1})', "customer has no column 'secrets'"),
         (
             'backfill = Backfill("customer", set={"secret": ...})',
-            "does not say yet what customer.secret becomes",
+            "does not define yet what customer.secret becomes",
         ),
         ('backfill = Backfill("customer", set={"id": 1})', "primary key, in whose order rows are taken"),
         ('backfill = Backfill("customer")', "neither what is set nor a function"),

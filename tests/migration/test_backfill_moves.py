@@ -216,7 +216,7 @@ def test_a_contract_may_name_a_backfill_that_rows_cannot_confirm(shop):
     [
         ('into="nowhere", set={"secret": 1}', "into: there is no table 'nowhere'"),
         ('into="vault", set={"secert": 1}', "vault has no column 'secert'; did you mean 'secret'"),
-        ('into="vault", set={"secret": ...}', "does not say yet what vault.secret becomes"),
+        ('into="vault", set={"secret": ...}', "does not define yet what vault.secret becomes"),
         (
             'into="vault", key={"kind": "email"}, set={"secret": 1}',
             "vault may hold several rows of the same kind",

@@ -98,7 +98,7 @@ def test_it_waits_while_flow_control_stands_the_cluster_still(own_server, tmp_pa
         heard = watched.run(Pace())
         helper.join(60)
     assert heard[0].startswith("waiting: flow control st")
-    assert heard[1].startswith("going on after ")
+    assert heard[1].startswith("continuing after ")
     assert watched.pressed_at == 40 < watched.waited_at < ROWS
     assert [raised(shop.database, node) for node in range(3)] == [ROWS] * 3
 
@@ -155,9 +155,9 @@ def test_it_waits_for_a_standby_that_lags_and_must_see_it(own_replicated, tmp_pa
         watched = Watched(shop, press, other.start, login=(boss, "x"))
         heard = watched.run(Pace(lag=1.0), again=True)
         other.join(60)
-    assert others == ["another run of the backfill raise_amounts goes on; let it, or stop it"]
+    assert others == ["another run of the backfill raise_amounts is still running; wait for it, or stop it"]
     assert re.fullmatch(r"waiting: the replica walreceiver at 127\.0\.0\.1 is \d+\.\d s behind", heard[0])
-    assert heard[1].startswith("going on after ")
+    assert heard[1].startswith("continuing after ")
     assert watched.pressed_at == watched.waited_at == 40
     assert raised(database) == ROWS
 
@@ -188,7 +188,7 @@ def test_it_waits_for_a_replica_that_lags_or_has_stopped(own_replicated, tmp_pat
         watched = Watched(shop, hold, lambda: behind.cursor().execute("UNLOCK TABLES"))
         heard = watched.run(Pace(lag=1.0, replicas=(host,)))
         assert re.fullmatch(rf"waiting: the replica {host} is \d+\.0 s behind", heard[0])
-        assert heard[1].startswith("going on after ")
+        assert heard[1].startswith("continuing after ")
         assert watched.waited_at == 40
 
         shop.database.execute("UPDATE purchase SET amount = 0")

@@ -91,9 +91,9 @@ def test_rows_that_stop_a_contract_are_counted_and_shown(shop):
     assert "revision c3 makes customer.secret NOT NULL, and 3 rows hold NULL there: fill them first" in told
     assert "ringfence backfill --list" in told
     (told,) = [text for text in plan["stops"] if "uq_purchase_amount" in text]
-    assert "on purchase unique, and 2 values stand in several rows: give all but one row of each" in told
+    assert "on purchase unique, and 2 values occur in several rows: give all but one row of each" in told
     (told,) = [text for text in plan["stops"] if "ix_both" in text]
-    assert "and 1 value stands in several rows" in told
+    assert "and 1 value occurs in several rows" in told
     person = shop.run("ringfence", "plan")
     assert f"a job would stop: {told}" in person.stdout  # the lint has the last word, and exits 2
 

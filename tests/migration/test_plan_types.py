@@ -103,7 +103,7 @@ def test_values_that_a_new_type_does_not_take(shop):
 def test_beginnings_that_a_prefix_index_makes_unique(shop):
     shop.database.execute("INSERT INTO wide (id, code, label) VALUES (6, 1, 'abcXYZ')")
     assert rows(shop, PREFIX) == {
-        "makes the index ix_begin on wide unique": (1, "stand in several rows"),
+        "makes the index ix_begin on wide unique": (1, "occur in several rows"),
     }
 
 

@@ -266,7 +266,7 @@ def test_a_rename_that_comes_to_refuse_null_says_what_is_left_to_say(shop):
         in " ".join(done.stdout.split())
     )
     with pytest.raises(
-        BadDeployment, match=r"customer_token.py: does not say yet what customer.token becomes"
+        BadDeployment, match=r"customer_token.py: does not define yet what customer.token becomes"
     ):
         load(shop.load(), "customer_token")
     path = shop.root / "migrations/backfills/customer_token.py"

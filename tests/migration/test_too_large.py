@@ -56,7 +56,7 @@ def test_a_backfill_names_fewer_rows_and_goes_on_with_them(shop):
         with pytest.raises(JobFailed) as raised:
             run(deployment, "raise_amounts", env)
         text = str(raised.value)
-        assert "stopped after 0 rows, which stand: (1180, 'wsrep_max_ws_rows exceeded')" in text
+        assert "stopped after 0 rows, which are kept: (1180, 'wsrep_max_ws_rows exceeded')" in text
         assert "80 rows are too many for one transaction of this server: --batch 40, or fewer" in text
         assert "wsrep_max_ws_rows and wsrep_max_ws_size" in text
         assert amounts(shop) == [0]
@@ -92,7 +92,7 @@ def test_a_revision_that_goes_on_after_it_keeps_nothing(shop):
     shop.write("migrations/versions/c3.py", going_on)
     with (
         globally(shop.database, wsrep_max_ws_rows=MOST),
-        pytest.raises(JobFailed, match=r"failed, c3 \(.*c3.py\): it goes on after an error that had ended"),
+        pytest.raises(JobFailed, match=r"failed, c3 \(.*c3.py\): it continues after an error that had ended"),
     ):
         shop.migrate()
     assert shop.database.execute("SELECT email, secret FROM customer") == [("a@b", None)]

@@ -59,8 +59,8 @@ LEFT_OUT = {
     "mysql": {
         f"column album.place: {NAMED} point",
         f"column newer.v: {NAMED} vector(3)",
-        "column newer.hidden: it is INVISIBLE, which SQLAlchemy cannot say",
-        "check newer.soft: it is NOT ENFORCED, which SQLAlchemy cannot say",
+        "column newer.hidden: it is INVISIBLE, which SQLAlchemy cannot express",
+        "check newer.soft: it is NOT ENFORCED, which SQLAlchemy cannot express",
     },
     "mariadb": {f"column album.place: {NAMED} point", f"column newer.net: {NAMED} inet6"},
 }

@@ -101,7 +101,7 @@ LEFT_OUT = {
     "column album.place: SQLAlchemy has no type for point",
     "column cheap.place: SQLAlchemy has no type for point",
     "enum unused: no table that is written has a column of it",
-    "check child.child_self: SQLAlchemy cannot say NO INHERIT of a check",
+    "check child.child_self: SQLAlchemy cannot express NO INHERIT of a check",
     "table measured: its partitions, which no model names",
     "table heir: the columns that it inherits from keyed: the model has its own alone",
 }
@@ -170,9 +170,9 @@ CREATE TABLE guest (
 );
 """
 NEWER_LEFT_OUT = {
-    "primary key booked.booked_pkey: SQLAlchemy cannot say PRIMARY KEY (room, at WITHOUT OVERLAPS)",
-    "check booked.soft: SQLAlchemy cannot say NOT ENFORCED of a check",
-    "foreign key guest.guest_booked: SQLAlchemy cannot say FOREIGN KEY (room, PERIOD at)"
+    "primary key booked.booked_pkey: SQLAlchemy cannot express PRIMARY KEY (room, at WITHOUT OVERLAPS)",
+    "check booked.soft: SQLAlchemy cannot express NOT ENFORCED of a check",
+    "foreign key guest.guest_booked: SQLAlchemy cannot express FOREIGN KEY (room, PERIOD at)"
     " REFERENCES booked(room, PERIOD at)",
 }
 

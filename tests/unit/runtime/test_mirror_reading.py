@@ -299,7 +299,7 @@ def test_an_error_is_reported_with_its_path(path: str, value: Any, told: str) ->
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (b'{"format": 1, "format": 1}', "the key 'format' stands twice in one object"),
+        (b'{"format": 1, "format": 1}', "the key 'format' occurs twice in one object"),
         (b'{"format": NaN}', "holds NaN, which is no JSON"),
         (b"{", "is not JSON"),
         (b"\xff", "is not JSON"),

@@ -97,10 +97,10 @@ def test_guards_that_name_nothing_say_what_is_near():
         "access.yaml:7: the table 'auth_user' has no column 'pasword'; did you mean 'password'?",
         "access.yaml:8: there is no table 'auth_usr.password' in the models; did you mean 'auth_user'?",
         "access.yaml:9: 'write' is not a verb",
-        "access.yaml:10: `only:` says twice who may select",
+        "access.yaml:10: `only:` names twice who may select",
         "access.yaml:10: there is no account 'b'",
         "access.yaml:11: delete takes whole rows: guard the table, not a column of it",
-        "access.yaml:12: 'auth_user.id' is a column already: `columns:` stands at a table",
+        "access.yaml:12: 'auth_user.id' is a column already: `columns:` belongs at a table",
         "access.yaml:13: '$secrets' is a set of tables: name a table with `columns:`",
         "access.yaml:14: the table 'auth_user' has no column 'idd'; did you mean 'id'?",
     ]

@@ -238,9 +238,7 @@ class Database(Generic[DALType]):
             ArgumentError: `attempts` is below 1.
         """
         if self.own_session() is not None:
-            raise InterfaceError(
-                "run() repeats a whole transaction, so it cannot stand inside another session"
-            )
+            raise InterfaceError("run() repeats a whole transaction, so it cannot run inside another session")
         opened_by = caller()
         for attempt in range(1, attempts + 1):
             try:

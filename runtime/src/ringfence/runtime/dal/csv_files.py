@@ -593,7 +593,7 @@ class TablesInFiles:
                     pass
             else:
                 raise UnknownName(
-                    f"{dal._unknown(name)}; say map_tablenames={{{name!r}: …}} or ignore_missing_tables=True"
+                    f"{dal._unknown(name)}; pass map_tablenames={{{name!r}: …}} or ignore_missing_tables=True"
                 )
         later.settle()
 

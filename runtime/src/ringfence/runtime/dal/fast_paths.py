@@ -56,7 +56,7 @@ _FUNCTIONS = frozenset(
     }
 )
 _PLANS_KEPT = 2_000
-_NO_TABLE = "dal() asks for no table: say dal(dal.t), or which fields are to be selected"
+_NO_TABLE = "dal() names no table: write dal(dal.t), or name the fields to select"
 Pairs = list[tuple[Any, Any]]
 
 

@@ -103,9 +103,7 @@ class Forms(PydalTable):  # type: ignore[misc]  # pydal is untyped
             _key = {name: fields[name] for name in keys if name in fields}
             _key = _key or {name: value for name, value in fields.items() if self[name].required}
             if not _key:
-                raise ArgumentError(
-                    f"{self._tablename}: say which record is meant, by its key or a dict of values"
-                )
+                raise ArgumentError(f"{self._tablename}: name the record, by its key or a dict of values")
         if self(_key) is None:
             return self.validate_and_insert(**fields)
         return self.validate_and_update(_key, **fields)

@@ -103,7 +103,7 @@ def part_of_condition(query: Any) -> Any:
 def _refuse_order(query: Any) -> None:
     if isinstance(query, Expression) and getattr(query.op, "__name__", "") == "invert":
         raise ArgumentError(
-            f"~{query.first} is a descending order, and no condition: say {query.first} == False"
+            f"~{query.first} is a descending order, and no condition: write {query.first} == False"
         )
 
 

@@ -69,7 +69,7 @@ class Row(PydalRow):  # type: ignore[misc]  # pydal is untyped
         if name not in ("update_record", "delete_record"):
             return f"this row has no {name}; it has {held}"
         if any(isinstance(part, PydalRow) for part in parts.values()):
-            return f"a row of a join has no {name}: say row.{next(iter(parts))}.{name}() (it has {held})"
+            return f"a row of a join has no {name}: write row.{next(iter(parts))}.{name}() (it has {held})"
         names = self._of._key_names() if self._of is not None else ()
         wanted = (
             f"its key too, {', '.join(names)}" if names else "a table with a key that this service may read"
@@ -201,7 +201,7 @@ class PlainData:
             names = self._own_key() if key == "id" else ()
             if not names or not all(name in row for name in names for row in rows):
                 raise ArgumentError(
-                    f"these rows have no {key} to go by: select it, or say as_dict(key=…)"
+                    f"these rows have no {key} to go by: select it, or pass as_dict(key=…)"
                 ) from None
         return {row[names[0]] if len(names) == 1 else tuple(row[name] for name in names): row for row in rows}
 

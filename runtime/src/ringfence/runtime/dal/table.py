@@ -287,7 +287,7 @@ class Table(Forms):
     def _all_of(self, values: dict[str, Any]) -> Any:
         if not values:
             raise ArgumentError(
-                f"{self._tablename}: no value says which record is meant: give its key, or some fields"
+                f"{self._tablename}: no value identifies the record: give its key, or some fields"
             )
         return functools.reduce(operator.and_, [self[name] == value for name, value in values.items()])
 

@@ -354,7 +354,7 @@ def deciding_key(table: Any, named: str | Iterable[str] | None, values: Mapping[
     if len(complete) > 1:
         listed = ", ".join("+".join(key) for key in complete)
         raise ArgumentError(
-            f"{where}: the values give more than one unique key ({listed}): say which decides, such as "
+            f"{where}: the values give more than one unique key ({listed}): name the one that decides, such as "
             f"_key={list(complete[0])!r}"
         )
     return complete[0]

@@ -73,7 +73,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidMirror(f"the key {twice!r} stands twice in one object")
+        raise InvalidMirror(f"the key {twice!r} occurs twice in one object")
     return made
 
 

@@ -460,5 +460,5 @@ def keep_evicting(pool: "weakref.ref[Pool]", end: Any, pause: float) -> None:
         try:
             found.evict()
         except Exception:
-            log.exception("looking after idle connections failed")
+            log.exception("the maintenance of idle connections failed")
         del found

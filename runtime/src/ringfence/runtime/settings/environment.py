@@ -108,7 +108,7 @@ class Environment:
     def _url(self) -> dict[str, Any]:
         beside = sorted(set(_PLACE) & set(self.env))
         if beside and beside != ["DB_TYPE"]:
-            self.mistakes.append(f"DATABASE_URL stands beside {', '.join(beside)}: say it in one way")
+            self.mistakes.append(f"DATABASE_URL is set beside {', '.join(beside)}: set only one of them")
         try:
             url = read_url(self.env["DATABASE_URL"])
         except BadUrl as error:
@@ -143,7 +143,7 @@ class Environment:
     def _agree(self, variable: str, option: str, value: str | None) -> None:
         """Report a mistake if a variable and an option of DATABASE_URL are both given and differ."""
         if value is not None and self.env.get(variable, value) != value:
-            self.mistakes.append(f"{variable} is another than DATABASE_URL's {option}: say it in one way")
+            self.mistakes.append(f"{variable} is another than DATABASE_URL's {option}: set only one of them")
 
     def _hosts(self, db_type: str) -> tuple[Host, ...]:
         port = self._integer("DB_PORT", DEFAULT_PORTS[db_type] or 0, least=1, most=65535)
@@ -177,7 +177,7 @@ class Environment:
     def _password(self, password: str | None) -> dict[str, Any]:
         path = self.env.get("DB_PASS_FILE")
         if password and path:
-            self.mistakes.append("DB_PASS_FILE stands beside a password: say it in one way")
+            self.mistakes.append("DB_PASS_FILE is set beside a password: set only one of them")
         elif path and not _is_readable(path):
             self.mistakes.append(f"DB_PASS_FILE: {named(path)}cannot be read")
         return {

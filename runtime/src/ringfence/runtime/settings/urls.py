@@ -114,7 +114,9 @@ def read_url(text: str) -> Url:
 def _suspicious(rest: str, authority: str, path: str, query: str, *, a_file: bool) -> str | None:
     """Return a message if a character looks like part of a password or name that was not percent-encoded."""
     if any(character < " " or character == "\x7f" for character in rest):
-        return "holds a control character, a line end say: in a password it is written with a percent sign"
+        return (
+            "holds a control character, such as a line end: in a password it is written with a percent sign"
+        )
     if "#" in rest:
         return "holds a #: in a password or a name it is written %23"
     if a_file and authority:

@@ -132,7 +132,7 @@ def _start(name: str, engines: Sequence[str]) -> tuple[str, ...]:
     if is_file(engines):
         return load, "ringfence bootstrap", "flask --app web run"
     return (
-        "cp .env.example .env  # and say in it where the server is, and who its admin is",
+        "cp .env.example .env  # and set the server and its admin account in it",
         load,
         'eval "$(ringfence secrets generate secrets)"',
         "ringfence migrate",

@@ -171,7 +171,7 @@ def _wrong(deployment: Deployment, backfill: Backfill) -> Iterable[str]:
     if table is not None and not table.primary_key.columns:
         yield f"{backfill.table} has no primary key, in whose order the rows could be taken"
     if bool(backfill.set) == (backfill.each is not None):
-        yield "says neither what is set nor a function for each row: give `set=` or `each=`, and not both"
+        yield "sets neither values nor a function for each row: give `set=` or `each=`, and not both"
     if backfill.each is not None and backfill.where is None and backfill.into is None:
         yield "`each=` needs `where=`: which rows are still to be done"
     if backfill.batch < 1:
@@ -199,7 +199,10 @@ def _wrong_into(deployment: Deployment, backfill: Backfill, into: str) -> Iterab
         yield f"into: {into} is the table that is read: leave `into=` out"
     yield from _wrong_columns(deployment, backfill, into)
     if not backfill.key:
-        yield f"key: say which row of {into} is that of a row of {backfill.table}: key={{'column of {into}': 'column'}}"
+        yield (
+            f"key: state which row of {into} is that of a row of {backfill.table}:"
+            f" key={{'column of {into}': 'column'}}"
+        )
         return
     if target is None:  # a later revision dropped it, so the models say nothing about its keys
         return
@@ -231,7 +234,7 @@ def _wrong_columns(deployment: Deployment, backfill: Backfill, key: str) -> Iter
         if name not in known | earlier:
             yield f"{key} has no column {name!r}{suggestion(name, known)}"
         if is_placeholder(value):
-            yield f"does not say yet what {key}.{name} becomes: put a value in the place of `...`"
+            yield f"does not define yet what {key}.{name} becomes: put a value in the place of `...`"
 
 
 def is_placeholder(value: Any) -> bool:

@@ -194,7 +194,7 @@ class _Runner:
             )
         if row["holder"] is not None:
             self._on_message(
-                f"another run of {self._name} has not said that it ended; looking whether it goes on"
+                f"another run of {self._name} has not recorded its end; checking whether it still runs"
             )
         deadline = time.monotonic() + stale
         heartbeats = row["heartbeats"]
@@ -203,7 +203,8 @@ class _Runner:
             row = self._row()
             if row["heartbeats"] != heartbeats:
                 raise NotReady(
-                    f"another run of the backfill {self._name} goes on; let it, or stop it", "locked"
+                    f"another run of the backfill {self._name} is still running; wait for it, or stop it",
+                    "locked",
                 )
         values: dict[str, Any] = {
             "holder": self._holder,
@@ -215,7 +216,7 @@ class _Runner:
         taken = self._mine(values, holder=row["holder"], heartbeats=row["heartbeats"])
         if not taken:
             raise NotReady(
-                f"another run of the backfill {self._name} began at the same moment; let it", "locked"
+                f"another run of the backfill {self._name} began at the same moment; wait for it", "locked"
             )
 
     def release(self) -> None:
@@ -304,7 +305,7 @@ class _Runner:
             fewer = f"--batch {self._size // 2}, or fewer; {LIMITS}" if self._size > 1 else LIMITS
             way = f"\n  {counted(self._size, 'row')} are too many for one transaction of this server: {fewer}"
         return JobFailed(
-            f"the backfill {self._name} stopped after {self._progress.seen} rows, which stand: {first_line(error)}\n"
+            f"the backfill {self._name} stopped after {self._progress.seen} rows, which are kept: {first_line(error)}\n"
             f"  in: {statement}{way}"
         )
 
@@ -337,7 +338,7 @@ class _Runner:
         return len(found)
 
     def _lost(self) -> LockLost:
-        return LockLost(f"another run of the backfill {self._name} took over; what this one did stands")
+        return LockLost(f"another run of the backfill {self._name} took over; what this one did is kept")
 
     def _set(self, connection: sa.Connection, here: sa.ColumnElement[bool]) -> int:
         if self._backfill.into is not None:
@@ -376,7 +377,7 @@ class _Runner:
                 told = True
             self._sleep(_SLOW)
         if told:
-            self._on_message(f"going on after {time.monotonic() - began:.1f} s")
+            self._on_message(f"continuing after {time.monotonic() - began:.1f} s")
 
     def _pressed(self) -> str | None:
         try:

@@ -59,7 +59,9 @@ def find_uncovered(
             drops = f"{revision} drops {_shown(backfill, columns)}, and"
             if any(is_placeholder(value) for value in backfill.set.values()):
                 found.uncovered.append(
-                    Obstacle(revision, f"{drops} the backfill {name} does not say yet what a column becomes")
+                    Obstacle(
+                        revision, f"{drops} the backfill {name} does not define yet what a column becomes"
+                    )
                 )
                 continue
             target = source
@@ -95,7 +97,7 @@ def _ask(
         except sa.exc.DBAPIError as error:
             connection.rollback()
             uncovered(
-                f"which rows the backfill {name} has not covered cannot be asked: {first_line(error)}; say"
+                f"which rows the backfill {name} has not covered cannot be determined: {first_line(error)}; set"
                 " `covered=` in it"
             )
             return

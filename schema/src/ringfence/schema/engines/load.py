@@ -183,7 +183,9 @@ def _status(replica: Server) -> Sequence[Mapping[str, Any]]:
                 account=login,
             ) from error
         if isinstance(error, sa.exc.ProgrammingError):
-            raise BadSettings(f"the replica {settings} cannot say how far it is behind: {said}") from error
+            raise BadSettings(
+                f"the replica {settings} does not report how far it is behind: {said}"
+            ) from error
         raise Unavailable(f"the replica {settings} cannot be reached: {said}") from error
     if not rows:
         raise BadSettings(f"{settings} replicates from nowhere: --replica names a replica of this database")

@@ -120,7 +120,7 @@ def _read(variable: str, env: Mapping[str, str]) -> Secret | str:
     """Return the password, or a text that says what is wrong."""
     value, path = env.get(variable), env.get(f"{variable}_FILE")
     if value and path:
-        return f"{variable} and {variable}_FILE are both set: say it in one way"
+        return f"{variable} and {variable}_FILE are both set: set only one of them"
     if path:
         try:
             value = read_secret(f"{variable}_FILE", path).reveal()
@@ -174,7 +174,7 @@ def _generate(account: Account, path: Path) -> PasswordFile:
         found = path.lstat()
         _see_private(path, found, stat.S_ISREG, 0o077)
         if not found.st_size:
-            raise BadSettings(f"{path}: is empty; remove it, and it is made anew") from None
+            raise BadSettings(f"{path}: is empty; remove it, and it is created again") from None
         return PasswordFile(account.service, variable, path, new=False)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(secrets.token_urlsafe(_RANDOM_BYTES) + "\n")
@@ -195,7 +195,7 @@ def _see_private(path: Path, found: os.stat_result, of_kind: Callable[[int], boo
     """
     mode = "700" if stat.S_ISDIR(found.st_mode) else "600"
     if not of_kind(found.st_mode):
-        raise BadSettings(f"{path}: is no ordinary file or folder; remove it, and it is made anew")
+        raise BadSettings(f"{path}: is no ordinary file or folder; remove it, and it is created again")
     if found.st_uid != os.geteuid():
         raise BadSettings(f"{path}: belongs to another user, who may know what is in it; remove it")
     if found.st_mode & others:

@@ -164,7 +164,7 @@ def _own_words(op: MigrateOperation) -> str:  # noqa: C901 - one line for each o
         case AddEnumLabelOp():
             return f"add the label {op.label} to the enum type {key_of(op.schema, op.name)}"
         case ReplaceEnumOp():
-            return f"make the enum type {key_of(op.schema, op.name)} anew ({', '.join(op.labels)})"
+            return f"recreate the enum type {key_of(op.schema, op.name)} ({', '.join(op.labels)})"
         case ChangeLabelsOp():
             return f"change the labels of {key_of(op.schema, op.table_name)}.{op.column_name}"
         case DropSequenceOp():

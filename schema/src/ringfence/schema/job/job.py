@@ -255,7 +255,7 @@ def lint_revisions(job: JobContext) -> None:
     job.report.not_linted = job.options.no_lint
     if job.options.no_lint is not None:
         return
-    job.on_message(f"looking at {counted(len(job.found().revisions), 'revision')}")
+    job.on_message(f"checking {counted(len(job.found().revisions), 'revision')}")
     job.report.findings = list(lint_pending(job.deployment, job.found(), job.options.mirrors))
     reason = job.options.force
     overridden = raise_on_errors(job.report.findings, force=reason is not None)
@@ -273,7 +273,7 @@ def refuse_outdated_mirrors(job: JobContext) -> None:
         stale = ", ".join(f"{file.path.name} ({file.state})" for file in drift)
         raise Drift(
             f"these mirrors do not agree with models and manifest, and nothing was done: {stale}; write them with"
-            " `ringfence mirror` and commit them, or say --write-mirrors; where the models were changed, `ringfence"
+            " `ringfence mirror` and commit them, or pass --write-mirrors; where the models were changed, `ringfence"
             " revision -m …` writes the migration and the mirrors"
         )
 

@@ -212,7 +212,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
     pending = pending_of(deployment, backend)
     made.at, made.head = pending.heads, pending.head
     with backend.engine().connect() as connection:
-        on_message(f"looking at {counted(len(pending.revisions), 'revision')}")
+        on_message(f"checking {counted(len(pending.revisions), 'revision')}")
         made.revisions = list(_chapters(deployment, pending, connection.dialect))
         made.findings = list(lint_pending(deployment, pending, request.mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
@@ -239,7 +239,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
             return _access(connection, backend, deployment, request.env, adopt=request.adopt, ahead=ahead)
 
         if pending.revisions or releases.account.name not in ours:
-            on_message("looking ahead to the end of the job")
+            on_message("comparing with the state at the end of the job")
             prediction = predict(deployment, backend, connection, pending, made.revisions, access)
             made.parts, made.access, made.unknown = prediction.parts, prediction.access, prediction.unknown
             made.rehearsed = prediction.rehearsed

@@ -169,8 +169,8 @@ def _plan_access(
         except sa.exc.SQLAlchemyError as error:
             why = first_line(error) if isinstance(error, sa.exc.DBAPIError) else str(error)
             prediction.unknown.append(
-                f"the tables to come cannot stand beside those in use for a moment, so their sequences and policies are"
-                f" not planned: {why}"
+                f"the tables to come cannot be created beside those in use for a moment, so their sequences and"
+                f" policies are not planned: {why}"
             )
         finally:
             apart.rollback()

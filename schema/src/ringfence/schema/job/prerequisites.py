@@ -72,8 +72,8 @@ def unrecorded(deployment: Deployment, backend: Backend, connection: sa.Connecti
     more = f" and {len(have) - _NAMED} more" if len(have) > _NAMED else ""
     return (
         f"the database holds tables of this deployment ({', '.join(have[:_NAMED])}{more}), and no revision is recorded"
-        " in it: when they are what the migrations make, say so with `alembic stamp head` (or the revision they stand"
-        " at), and run this again"
+        " in it: when they are what the migrations make, record that with `alembic stamp head` (or with"
+        " their revision), and run this again"
     )
 
 

@@ -56,7 +56,7 @@ class LockRetries:
             return True
         if isinstance(error, sa.exc.PendingRollbackError):
             raise JobFailed(
-                f"a migration failed, {self.revision} ({self.file}): it goes on after an error that had ended its"
+                f"a migration failed, {self.revision} ({self.file}): it continues after an error that had ended its"
                 " transaction, and nothing of it is stored: let the error end the revision"
             ) from error
         if not isinstance(error, sa.exc.DBAPIError):
@@ -77,7 +77,7 @@ class LockRetries:
             way = "".join(f"\n  blocking: {one}" for one in self._blocking_sessions())
             raise JobFailed(
                 f"revision {revision} did not get a lock in {tried} tries of {settings.timeout:g} s:"
-                f" {first_line(error)}\n  in: {statement}{way}\n  run the job again when less is going on, or say"
+                f" {first_line(error)}\n  in: {statement}{way}\n  run the job again when there is less load, or set"
                 " `lock_timeout` and `lock_tries` in the revision"
             ) from error
         seconds = pause(tried)

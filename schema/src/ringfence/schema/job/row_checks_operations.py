@@ -206,7 +206,7 @@ def _duplicates(
         rows = rows.where(sa.literal_column(f"({where})"))
     yield RowCheck(
         f"makes {what} on {_named(schema, table)} unique",
-        "stand in several rows",
+        "occur in several rows",
         rows,
         "give all but one row of each another value, or take these rows out",
         counts="value",

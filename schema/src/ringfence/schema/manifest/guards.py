@@ -98,7 +98,7 @@ def _subjects(
     if found is None or guard.columns is None:
         subjects = [] if found is None else [found]
     elif found.column is not None:
-        document.mistake(key.line, f"{key.text!r} is a column already: `columns:` stands at a table")
+        document.mistake(key.line, f"{key.text!r} is a column already: `columns:` belongs at a table")
         subjects = []
     else:
         subjects = list(_of_columns(document, guard.columns, found.table, tables[found.table]))

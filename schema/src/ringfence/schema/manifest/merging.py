@@ -121,14 +121,14 @@ def _check(
         document.mistake(
             request.origin.line,
             f"{rules}: the two name different columns for different rows, which cannot be expressed; name the same"
-            " columns or the same rows, or say `widen: true`, and every row of the one shows the columns of the other",
+            " columns or the same rows, or set `widen: true`, and every row of the one shows the columns of the other",
         )
     elif scopes.includes(request.scope, total.scope) or scopes.includes(total.scope, request.scope):
         document.mistake(
             request.origin.line,
             f"{rules}: one's rows ({scopes.to_text(request.scope)}) and the other's"
             f" ({scopes.to_text(total.scope)}) include each other, so that the narrower one has no effect;"
-            " take it out, or say `widen: true`",
+            " take it out, or set `widen: true`",
         )
 
 

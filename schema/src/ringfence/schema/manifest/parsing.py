@@ -215,7 +215,7 @@ def _only(
     for word, services in given:
         for verb in VERBS if word is None else _verbs((word,)):
             if word is not None and verb in found:
-                document.mistake(word.line, f"`only:` says twice who may {verb}")
+                document.mistake(word.line, f"`only:` names twice who may {verb}")
             found.setdefault(verb, services)
     return found
 
@@ -240,7 +240,7 @@ def _rule(
             continue
         if verb in verbs:
             document.mistake(
-                given.name(key).line, f"{verb} of {table.text!r} is under `verbs:` too; say it once"
+                given.name(key).line, f"{verb} of {table.text!r} is under `verbs:` too; name it once"
             )
         value = given.get(key)
         if isinstance(value, Fields):
@@ -252,7 +252,7 @@ def _rule(
     if grammar.ROWS in given:
         line_of_rows = given.name(grammar.ROWS).line
         for verb in rows:
-            document.mistake(line_of_rows, f"rows of {table.text!r} are under {verb} too; say them once")
+            document.mistake(line_of_rows, f"rows of {table.text!r} are under {verb} too; name them once")
         rows = dict.fromkeys(verbs, given.get(grammar.ROWS) or ())
     also = given.names(grammar.ALSO)
     if also and verbs and not any(verb != "delete" and columns is None for verb, columns in verbs.items()):

@@ -65,8 +65,8 @@ def _holds(given: DDLIf, item: Any, name: str) -> bool:
     except Exception as error:
         raise CommandError(
             f"the condition of {item.name!r} on {item.table.fullname} asks more than the dialect's name"
-            f" ({type(error).__name__}: {error}), which no revision can say: write ddl_if(dialect=…), or make it in a"
-            " revision of your own and leave it out of the models"
+            f" ({type(error).__name__}: {error}), which no revision can express: write ddl_if(dialect=…), or make it in"
+            " a revision of your own and leave it out of the models"
         ) from error
 
 

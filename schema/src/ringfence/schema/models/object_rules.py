@@ -52,7 +52,7 @@ class ObjectRule:
         parts = path.split(".")
         if not all(part.strip() for part in parts) or len(parts) > _LONGEST:
             raise ValueError(
-                f"{text!r} names no object: say 'table', 'table.column', 'schema.table' or 'index:table.name'"
+                f"{text!r} names no object: write 'table', 'table.column', 'schema.table' or 'index:table.name'"
             )
         if not patterns and _WILD.intersection(path):
             raise ValueError(f"{text!r}: what may be dropped is named in full, without a pattern")

@@ -51,8 +51,8 @@ def combine(forms: Sequence[Form]) -> tuple[str, dict[str, Any], dict[str, str]]
     elif {form.type for form in forms} == {"string", "text"}:
         return _texts(forms)
     problems = {
-        form.engine: f"is {form.type}, and {name} on another engine: use one type for all, or say in `types` of"
-        " ringfence.toml what services see"
+        form.engine: f"is {form.type}, and {name} on another engine: use one type for all, or set in `types` of"
+        " ringfence.toml the type that services see"
         for form in forms
         if form.type != name and form.type not in INTEGER_BITS
     }

@@ -54,7 +54,7 @@ def _unless(good: Callable[[Any], bool], reason: str) -> Check:
 
 
 _LENGTH = (
-    "has no length, which VARCHAR needs there: say String(length), or use ringfence.schema.models.LongText"
+    "has no length, which VARCHAR needs there: use String(length), or use ringfence.schema.models.LongText"
 )
 
 
@@ -330,7 +330,7 @@ class _TypeReport:
         try:
             found = effective(type_, DIALECTS[engine])
         except Exception as error:  # noqa: BLE001 - a TypeDecorator of the models runs here, and may raise anything
-            problem = f"cannot say its type ({type(error).__name__}: {error}): {_WAYS}"
+            problem = f"cannot render its type ({type(error).__name__}: {error}): {_WAYS}"
             self.note(self.problems, repr(type_), problem, engine)
             return
         label = self.labels[engine] = repr(found.type)

@@ -303,7 +303,7 @@ class DropExcludeOp(ops.MigrateOperation):
             ValueError: The operation was made without `create`.
         """
         if self.create is None:
-            raise ValueError(f"nothing says how {self.constraint_name} of {self.table_name} was made")
+            raise ValueError(f"nothing records how {self.constraint_name} of {self.table_name} was made")
         return OnlineOp(self.create)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:

@@ -137,7 +137,7 @@ def _apply(
         on_plan(plan)
         if plan.unfinished is not None:
             on_message(
-                f"an apply stopped before, at {plan.unfinished}; going on with the"
+                f"an apply stopped before, at {plan.unfinished}; continuing with the"
                 f" {counted(len(plan.steps), 'that is', 'that are')} left"
             )
         applied = Applied(
@@ -219,7 +219,7 @@ class StatementRunner:
             why = _code(error) if statement.secret else str(error.orig)
             if self.journal is not None:
                 self.journal.fail(why)
-                stands = f"the {counted(done, 'before it is', 'before it are')} done; the next run goes on from here"
+                stands = f"the {counted(done, 'before it is', 'before it are')} done; the next run continues from here"
             else:
                 stands = "everything before it was rolled back; run it again when the cause is removed"
             message = f"statement {done + 1} of {self.steps} failed: {why}\n  {statement}\n  {stands}"

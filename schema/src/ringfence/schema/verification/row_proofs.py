@@ -313,7 +313,7 @@ class RowProver:
                 )
                 if met and not other:
                     # No conflict arose: a made-up value stands in for a stored sensitive one, so nothing is proven.
-                    missing = f"value of ({', '.join(unique)}) by which an upsert could meet a row outside its scope"
+                    missing = f"value of ({', '.join(unique)}) by which an upsert could match a row outside its scope"
                     self._warn_no_row(key, "insert", missing)
                     continue
                 # Building the statements needs an open session: literals are quoted for its connection.

@@ -211,8 +211,8 @@ def _translated(
     if code == _VIEW:
         found = re.search(r"'(?:[^']*\.)?([^'.]+)'", str(error.args[-1]))
         return errors.ProgrammingError(
-            f"the view {found[1] if found else ''} cannot be used: what it reads is gone, or its definer (or the"
-            f" account, where it runs as the invoker) lacks rights on that{where} ({code})"
+            f"the view {found[1] if found else ''} cannot be used: what it reads no longer exists, or its definer (or"
+            f" the account, where it runs as the invoker) lacks rights on that{where} ({code})"
         )
     if code == _RAISED and (raised := _raised(str(error.args[-1]), context)) is not None:
         return raised

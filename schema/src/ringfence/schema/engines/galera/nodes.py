@@ -144,8 +144,8 @@ def compare(
         if differences:
             more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
             wrong.append(
-                f"the node {host.host}:{host.port} {', '.join(differences[:_SHOWN])}{more}: let it join the"
-                " cluster anew, by a state transfer"
+                f"the node {host.host}:{host.port} {', '.join(differences[:_SHOWN])}{more}: let it rejoin"
+                " the cluster by a state transfer"
             )
     size = int(_status(connection, "wsrep_cluster_size") or 0)
     if len(compared) < size and not unproven:

@@ -149,7 +149,7 @@ class _Lease:
             ):
                 if stale and holder is not None:
                     on_message(
-                        f"the job that held the lock has not been heard of for {STALE_SECONDS:g} s; taking it over"
+                        f"the job that held the lock has not renewed it for {STALE_SECONDS:g} s; taking it over"
                     )
                 return
             if not announced:
@@ -212,7 +212,7 @@ class _Lease:
         """
         if self._lost.is_set():
             raise LockLost(
-                "another job took over the deployment's lock, for this one was not heard of; run it again"
+                "another job took over the deployment's lock, because this one did not renew it; run it again"
             )
 
     def release(self) -> None:

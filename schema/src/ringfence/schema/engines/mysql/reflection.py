@@ -115,7 +115,7 @@ class FamilyTranslator:
             LeftOut: SQLAlchemy cannot express it.
         """
         if facets.get("invisible"):
-            raise LeftOut("it is INVISIBLE, which SQLAlchemy cannot say")
+            raise LeftOut("it is INVISIBLE, which SQLAlchemy cannot express")
         collation = facets.get("collation")
         if collation == self._collations.get((each.schema, each.table)):
             collation = None
@@ -154,7 +154,7 @@ class FamilyTranslator:
             raise LeftOut("SQLAlchemy makes no comment on it")
         if each.kind == "check":
             if facets.get("enforced") == "no":
-                raise LeftOut("it is NOT ENFORCED, which SQLAlchemy cannot say")
+                raise LeftOut("it is NOT ENFORCED, which SQLAlchemy cannot express")
             if each.name.startswith("("):  # MariaDB names the checks of a table itself
                 columns = tuple(
                     {column.replace("``", "`") for column in _NAMED.findall(str(facets["definition"]))}
@@ -185,7 +185,7 @@ class FamilyTranslator:
         if facets.get("comment") is not None:
             found.words["comment"] = repr(facets["comment"])
         found.left_out += [
-            f"its {word}, which SQLAlchemy cannot say"
+            f"its {word}, which SQLAlchemy cannot express"
             for word in ("system versioning", "period")
             if facets.get(word)
         ]
@@ -231,7 +231,7 @@ class FamilyTranslator:
             or None in parts
             or any("." in str(part) for part in (*parts, *others))
         ):
-            raise LeftOut(f"SQLAlchemy cannot say a foreign key to {facets['references']}")
+            raise LeftOut(f"SQLAlchemy cannot express a foreign key to {facets['references']}")
         key = ".".join(str(part) for part in parts)
         words = {word: quoted(facets.get(facet)) for facet, word in _ACTIONS.items()}
         label = None if each.name.startswith("(") else each.name
@@ -243,17 +243,17 @@ class FamilyTranslator:
         """Return a primary key, a unique key or an index."""
         parts = split(inside(str(facets["columns"]))[0])
         if unsaid := sorted(word for word, value in facets.items() if value and word not in _KEY_FACETS):
-            raise LeftOut(f"SQLAlchemy cannot say its {', '.join(unsaid)}: {facets[unsaid[0]]}")
+            raise LeftOut(f"SQLAlchemy cannot express its {', '.join(unsaid)}: {facets[unsaid[0]]}")
         columns = [name(part) or name(re.split(r"[ (]", part, maxsplit=1)[0]) for part in parts]
         known = tuple(column for column in columns if column is not None)
         plain = [name(part) for part in parts]
         if each.kind == "primary key":
             if None in plain:
-                raise LeftOut(f"SQLAlchemy cannot say a key of {facets['columns']}")
+                raise LeftOut(f"SQLAlchemy cannot express a key of {facets['columns']}")
             return Item(call("sa.PrimaryKeyConstraint", *map(repr, plain)), known)
         kind = facets.get("kind")
         if kind == "VECTOR":
-            raise LeftOut("SQLAlchemy cannot say a VECTOR index")
+            raise LeftOut("SQLAlchemy cannot express a VECTOR index")
         if each.kind == "unique" and not facets.get("using") and None not in plain:
             return Item(call("sa.UniqueConstraint", *map(repr, plain), name=quoted(each.name)), known)
         lengths = {

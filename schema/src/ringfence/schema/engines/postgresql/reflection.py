@@ -328,7 +328,7 @@ def _named(each: Name, **words: str | None) -> dict[str, str | None]:
 def _waiting(text: str, what: str) -> dict[str, str | None]:
     found = _WAITING.match(text)
     if found is None:
-        raise LeftOut(f"SQLAlchemy cannot say{text} of {what}")
+        raise LeftOut(f"SQLAlchemy cannot express{text} of {what}")
     return {
         "deferrable": "True" if found["deferrable"] else None,
         "initially": quoted(found["initially"]),
@@ -341,7 +341,7 @@ def _key(each: Name, definition: str) -> Item:
     listed, rest = inside(definition)
     columns = names(listed)
     if columns is None:
-        raise LeftOut(f"SQLAlchemy cannot say {definition}")
+        raise LeftOut(f"SQLAlchemy cannot express {definition}")
     words: dict[str, str | None] = {}
     if "NULLS NOT DISTINCT" in definition.partition("(")[0]:
         words["postgresql_nulls_not_distinct"] = "True"
@@ -362,7 +362,7 @@ def _check(each: Name, definition: str) -> Item:
     expression, rest = inside(definition)
     expression = _IN.sub(_listed, expression)
     if rest:
-        raise LeftOut(f"SQLAlchemy cannot say{rest} of a check")
+        raise LeftOut(f"SQLAlchemy cannot express{rest} of a check")
     return Item(call("sa.CheckConstraint", repr(escaped(expression)), **_named(each)))
 
 
@@ -375,7 +375,7 @@ def _foreign_key(each: Name, definition: str) -> Item:
     parts = [name(part) for part in re.findall(r'"(?:[^"]|"")*"|[^.]+', target)]
     actions = _FOREIGN.match(rest)
     if columns is None or referred is None or None in parts or actions is None:
-        raise LeftOut(f"SQLAlchemy cannot say {definition}")
+        raise LeftOut(f"SQLAlchemy cannot express {definition}")
     if any("." in part for part in (*parts, *referred) if part):
         raise LeftOut(f"a name with a dot, in {definition}")
     key = ".".join(part for part in parts if part)
@@ -446,7 +446,7 @@ def _index(each: Name, definition: str, *, unique: bool) -> Item:
     if rest.startswith(" WHERE "):
         words["postgresql_where"] = as_text(rest.removeprefix(" WHERE "))
     elif rest:
-        raise LeftOut(f"SQLAlchemy cannot say{rest} of an index")
+        raise LeftOut(f"SQLAlchemy cannot express{rest} of an index")
     return Item(call("sa.Index", repr(each.name), *elements, **words), tuple(columns))
 
 

@@ -170,5 +170,5 @@ class _Lock:
             self._connection.exec_driver_sql("SELECT 1")
         except sa.exc.DBAPIError as error:
             raise LockLost(
-                "the connection that held the deployment's lock is gone; run the job again"
+                "the connection that held the deployment's lock was lost; run the job again"
             ) from error

@@ -151,7 +151,7 @@ class RebuildingImpl(SQLiteImpl):
             raise JobFailed(
                 f"what hangs on table {new_table_name} does not work after its rebuild:\n  "
                 + "\n  ".join(broken)
-                + "\nlet the revision drop it first, and make it anew afterwards"
+                + "\nlet the revision drop it first, and create it again afterwards"
             )
 
     def create_index(self, index: sa.Index, **kw: Any) -> None:
@@ -170,7 +170,7 @@ class RebuildingImpl(SQLiteImpl):
     def _refuse(self, table: sa.Table) -> None:
         if self._query("PRAGMA foreign_keys")[0][0] and (children := self._children(table)):
             raise JobFailed(
-                f"table {table.name} is to be built anew while foreign keys act, which would delete the rows of"
+                f"table {table.name} is to be rebuilt while foreign keys are enforced, which would delete the rows of"
                 f" {', '.join(children)} that refer to it: run the revision through `ringfence migrate`, or in the"
                 " env.py that `ringfence init` writes"
             )
@@ -372,7 +372,7 @@ class RebuildingImpl(SQLiteImpl):
     @property
     def _connection(self) -> sa.Connection:
         if self.connection is None:
-            raise JobFailed("a table is built anew on a connection alone")
+            raise JobFailed("a table is rebuilt only on a connection")
         return self.connection
 
     def _main(self, table: sa.Table) -> str:

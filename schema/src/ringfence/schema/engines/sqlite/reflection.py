@@ -131,13 +131,13 @@ class SQLiteTranslator:
         listed, rest = inside(definition)
         columns = names(listed)
         if columns is None:
-            raise LeftOut(f"SQLAlchemy cannot say {each.kind} {definition}")
+            raise LeftOut(f"SQLAlchemy cannot express {each.kind} {definition}")
         columns = [self._column(each.table, column) for column in columns]
         if each.kind == "foreign key":
             return self._foreign_key(columns, rest, label)
         conflict = re.match(r" on conflict (\w+)\Z", rest)
         if rest and conflict is None:
-            raise LeftOut(f"SQLAlchemy cannot say{rest} of a {each.kind}")
+            raise LeftOut(f"SQLAlchemy cannot express{rest} of a {each.kind}")
         function = "sa.PrimaryKeyConstraint" if each.kind == "primary key" else "sa.UniqueConstraint"
         words = {
             "name": quoted(label),
@@ -197,13 +197,13 @@ class SQLiteTranslator:
         referred = names(listed)
         table = name(target)
         if referred is None or table is None or "." in table:
-            raise LeftOut(f"SQLAlchemy cannot say a foreign key to {target} ({listed})")
+            raise LeftOut(f"SQLAlchemy cannot express a foreign key to {target} ({listed})")
         key = self._spelled.get((table, ""), table)
         words = {f"on{verb}": quoted(action.upper()) for verb, action in _ACTIONS.findall(rest)}
         rest = _ACTIONS.sub("", rest)
         waiting = re.match(r"(?: deferrable(?: initially (deferred|immediate))?)?\Z", rest)
         if waiting is None:
-            raise LeftOut(f"SQLAlchemy cannot say{rest} of a foreign key")
+            raise LeftOut(f"SQLAlchemy cannot express{rest} of a foreign key")
         if rest:
             words["deferrable"] = "True"
             words["initially"] = quoted(waiting[1].upper()) if waiting[1] else None

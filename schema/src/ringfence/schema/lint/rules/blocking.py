@@ -89,9 +89,9 @@ def _type(step: OperationCheck) -> Iterator[str]:
     known = step.before.column(key, op.column_name)
     old = (known.type if known else None) or op.existing_type
     if old is None:
-        yield f"column {key}.{op.column_name} gets another type; which it had is not known: say existing_type=…"
+        yield f"column {key}.{op.column_name} gets another type; the type it had is not known: pass existing_type=…"
     elif rewrites(old, op.modify_type, step.engine, step.dialect):
-        yield f"column {key}.{op.column_name} goes from {old!r} to {op.modify_type!r}: the table is written anew"
+        yield f"column {key}.{op.column_name} goes from {old!r} to {op.modify_type!r}: the table is rewritten"
 
 
 def _default(step: OperationCheck) -> Iterator[str]:
@@ -101,12 +101,12 @@ def _default(step: OperationCheck) -> Iterator[str]:
     column = op.column
     place = f"{key_of(op.schema, op.table_name)}.{column.name}"
     if column.identity is not None:
-        yield f"column {place} counts itself up: the table is written anew"
+        yield f"column {place} counts itself up: the table is rewritten"
     elif column.computed is not None:
         if column.computed.persisted is not False:
-            yield f"column {place} is computed and stored: the table is written anew"
+            yield f"column {place} is computed and stored: the table is rewritten"
     elif function := differs_per_row(column):
-        yield f"column {place} has a default that differs per row, {function}(): the table is written anew"
+        yield f"column {place} has a default that differs per row, {function}(): the table is rewritten"
 
 
 def differs_per_row(column: sa.Column[Any]) -> str | None:
@@ -206,14 +206,14 @@ RULES = (
     ),
     Rule(
         "RF204",
-        "A change of type writes the table anew",
+        "A change of type rewrites the table",
         "add a column of the new type, backfill it, move the readers, drop the old one later",
         POSTGRESQL_AND_FAMILY,
         _type,
     ),
     Rule(
         "RF205",
-        "A new column writes the table anew",
+        "A new column rewrites the table",
         "add it nullable without the default, backfill it, then set the default",
         POSTGRESQL_AND_FAMILY,
         _default,

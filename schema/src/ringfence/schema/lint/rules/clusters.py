@@ -164,7 +164,7 @@ RULES = (
     Rule(
         "RF601",
         "A setting that the other nodes do not take over",
-        "SET STATEMENT variable = value FOR CREATE …, or say it in the statement itself: ENGINE=, ROW_FORMAT=",
+        "SET STATEMENT variable = value FOR CREATE …, or set it in the statement itself: ENGINE=, ROW_FORMAT=",
         on((_CLUSTER, ERROR)),
         check_revision=_session,
     ),
@@ -177,8 +177,8 @@ RULES = (
     ),
     Rule(
         "RF603",
-        "An event is altered and does not say whether it runs",
-        "say ENABLE or DISABLE in it, which holds on every node; or CREATE OR REPLACE EVENT",
+        "An event is altered without ENABLE or DISABLE",
+        "write ENABLE or DISABLE in it, which holds on every node; or CREATE OR REPLACE EVENT",
         on((_CLUSTER, ERROR)),
         _altered,
     ),

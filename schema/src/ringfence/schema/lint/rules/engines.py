@@ -89,14 +89,14 @@ def _labels_lost(step: OperationCheck) -> Iterator[str]:
 def _replaced(step: OperationCheck) -> Iterator[str]:
     op = step.operation
     if isinstance(op, ReplaceEnumOp | DropEnumLabelOp):
-        yield f"the enum {op.name} is made anew: every table that has it is written anew while others wait"
+        yield f"the enum {op.name} is recreated: every table that uses it is rewritten while other sessions wait"
 
 
 def _labels_moved(step: OperationCheck) -> Iterator[str]:
     if found := _labels(step):
         place, old, new, _ = found
         if set(old) <= set(new) and new[: len(old)] != old:
-            yield f"column {place} gets its labels in another order: the table is written anew, and sorts otherwise"
+            yield f"column {place} gets its labels in another order: the table is rewritten, and sorts otherwise"
 
 
 def _labels_unseen(step: OperationCheck) -> Iterator[str]:
@@ -238,7 +238,7 @@ RULES = (
     ),
     Rule(
         "RF408",
-        "A native enum is made anew",
+        "A native enum is recreated",
         "leave labels that are no longer used in the type, and add new ones by online.add_enum_label(…)",
         on((POSTGRESQL, WARNING)),
         _replaced,

@@ -152,7 +152,7 @@ RULES = (
     Rule(
         "RF501",
         "A revision cannot be taken back",
-        "write a downgrade(), or say in it why there is none",
+        "write a downgrade(), or state in it why there is none",
         EVERYWHERE,
         check_revision=_no_way_back,
     ),
@@ -166,14 +166,14 @@ RULES = (
     Rule(
         "RF503",
         "A revision that the lint cannot follow",
-        "let what is done not depend on what the database holds; or say why it must",
+        "let what is done not depend on what the database holds; or state why it must",
         EVERYWHERE,
         check_revision=_cannot_follow,
     ),
     Rule(
         "RF504",
         "A raw statement alters or drops something",
-        "use the operation of Alembic for it, or say why the statement is safe",
+        "use the operation of Alembic for it, or state why the statement is safe",
         EVERYWHERE,
         _hard,
     ),
