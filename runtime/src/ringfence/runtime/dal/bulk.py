@@ -168,8 +168,8 @@ def _key_names(table: Any, key: str | Iterable[str] | None) -> tuple[str, ...]:
     names = tuple(fields[name] for name in table._mirror.primary_key if name in fields)
     if not names or len(names) < len(table._mirror.primary_key):
         raise ArgumentError(
-            f"{table._tablename}.bulk_update: this service knows no primary key of it; name the fields that find a record:"
-            " key=[…]"
+            f"{table._tablename}.bulk_update: this service knows no primary key of it; name the fields that find a"
+            " record: key=[…]"
         )
     return names
 
