@@ -1,5 +1,6 @@
 """The manifest: what it gives, and what is wrong with it, by file and line."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -326,3 +327,15 @@ def test_the_schema_refuses_what_the_grammar_refuses():
     for document in wrong:
         assert not validator.is_valid(document), document
         assert mistakes_of(yaml.safe_dump(document, sort_keys=False)), document
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("text", ["version: 1\naccounts: {}", "accounts: [", "version: 2"])
+def test_the_garbage_collector_is_left_as_it_was(enabled, text):
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        read(text)
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()

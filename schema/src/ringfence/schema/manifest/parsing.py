@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from ringfence.runtime.mirror import VERBS
-from ringfence.schema.documents import Document, Name
+from ringfence.schema.documents import Document, Name, collection_paused
 from ringfence.schema.manifest import grammar
 from ringfence.schema.manifest.grammar import SHORTHANDS, RowsEntry
 from ringfence.schema.manifest.model import PasswordSource
@@ -101,6 +102,7 @@ class Manifest:
         yield from (entry.tables for entry in self.accounts)
 
 
+@collection_paused()
 def parse_manifest(document: Document) -> Manifest:
     """Parse a manifest.
 
@@ -266,5 +268,10 @@ def _rule(
 
 def _verbs(words: tuple[Name, ...]) -> tuple[str, ...]:
     """Expand verbs and shorthands to verbs, each once, in the order of `VERBS`."""
-    found = {verb for name in words for verb in SHORTHANDS.get(name.text, (name.text,))}
+    return _expanded(tuple(name.text for name in words))
+
+
+@lru_cache
+def _expanded(words: tuple[str, ...]) -> tuple[str, ...]:
+    found = {verb for word in words for verb in SHORTHANDS.get(word, (word,))}
     return tuple(verb for verb in VERBS if verb in found)
