@@ -1,4 +1,4 @@
-"""Generates the mirror of each service, with the tables and columns that it may touch, and its typed module."""
+"""Generates the mirror of each service, with the tables and columns that it may access, and its typed module."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is stated of each engine: its limits, and what it can express."""
+"""The class of the facts about an engine: its limits, and what it can express."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ class Features:
     dialect: str
     """SQLAlchemy's name of its dialect."""
     extra: str | None
-    """The extra of the distributions that brings its driver; None where Python has one."""
+    """The extra of the distributions that installs its driver; None where Python's standard library has one."""
     family: str
-    """The engines of one name here share a server's code base, and with it most of what is true of them."""
+    """The engine's family: engines of one family have a common code base, and therefore most facts in common."""
 
     database_is_file: bool = False
     """Whether a database is a file of this machine, which needs no server."""
@@ -47,7 +47,7 @@ class Features:
     has_accounts: bool = True
     """Whether the server has logins; else the runtime enforces the manifest from the mirror."""
     longest_login: int | None = None
-    """The longest login, in the unit of names; None without logins."""
+    """The length of the longest login, in characters, or in bytes where `counts_bytes` is true; None without logins."""
     login_settings: tuple[str, ...] = ()
     """What the manifest may set of a login itself, such as `connection_limit`."""
     has_stored_functions: bool = True

@@ -1,4 +1,4 @@
-"""What is stated of MariaDB Galera Cluster, beside what is true of MariaDB."""
+"""The facts about MariaDB Galera Cluster, beside what is true of MariaDB."""
 
 from dataclasses import replace
 

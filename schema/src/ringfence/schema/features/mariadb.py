@@ -1,4 +1,4 @@
-"""What is stated of MariaDB."""
+"""The facts about MariaDB."""
 
 from ringfence.schema.features.base import Features
 

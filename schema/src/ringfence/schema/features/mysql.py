@@ -1,4 +1,4 @@
-"""What is stated of MySQL."""
+"""The facts about MySQL."""
 
 from ringfence.schema.features.base import Features
 

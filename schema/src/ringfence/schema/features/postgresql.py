@@ -1,4 +1,4 @@
-"""What is stated of PostgreSQL."""
+"""The facts about PostgreSQL."""
 
 from ringfence.schema.features.base import Features
 

@@ -1,4 +1,4 @@
-"""What is stated of SQLite."""
+"""The facts about SQLite."""
 
 from ringfence.schema.features.base import Features
 
