@@ -1,4 +1,4 @@
-"""What selects of the same columns have in common, and the generated code that builds their rows."""
+"""The cached parts that selects of the same columns share, and the generated code that builds their rows."""
 
 import datetime as dt
 import gc
@@ -59,7 +59,7 @@ def row_class(table: Any, *, keyed: bool) -> type[Row]:
 
 
 def kept_row_class(table: Any, held: Container[str]) -> type[Row]:
-    """Return the cached class for rows that PyDAL made; a table has one with and one without a key.
+    """Return the cached class for rows that PyDAL made; each table has one for rows with its key, one for rows without.
 
     Args:
         table: a table of the mirror, or an alias of one.

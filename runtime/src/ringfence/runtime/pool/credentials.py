@@ -8,7 +8,7 @@ from ringfence.runtime.settings import Settings
 log = logging.getLogger("ringfence.pool")
 
 LOOK_SECONDS = 1.0
-"""The shortest time between two checks of the source."""
+"""The shortest time between two checks of the password file or the callable."""
 
 _LONG_SECONDS = 60.0
 """How long a check that one thread has begun keeps other threads from checking."""

@@ -1,4 +1,4 @@
-"""Explains why a stored value cannot be decoded, by its kind and without the value itself."""
+"""Explains why a stored value cannot be decoded, without showing the value."""
 
 import datetime as dt
 import re

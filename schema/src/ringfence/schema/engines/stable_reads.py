@@ -16,13 +16,13 @@ _TRIES = 5
 
 
 def undisturbed(read: Callable[[], Result]) -> Result:
-    """Return what a function reads, and call it again where a job created or altered one of the tables meanwhile.
+    """Return what a function reads; call it again if a job created or altered one of the tables meanwhile.
 
     Args:
         read: begins its own transactions, and changes nothing.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: any other error of the server, or the same at the fifth call.
+        sqlalchemy.exc.DBAPIError: another error of the server, or the same error in the fifth call.
     """
     for _ in range(_TRIES - 1):
         try:

@@ -1,4 +1,4 @@
-"""The facts about MariaDB Galera Cluster, beside what is true of MariaDB."""
+"""The facts about MariaDB Galera Cluster, in addition to those about MariaDB."""
 
 from dataclasses import replace
 

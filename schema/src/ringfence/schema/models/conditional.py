@@ -19,7 +19,7 @@ from ringfence.schema.sql.dialects import unconnected
 _NAMES = tuple(dict.fromkeys(DIALECTS.values()))
 _CONDITION = "ringfence_condition"
 _passed_over: WeakKeyDictionary[sa.Table, list[str]] = WeakKeyDictionary()
-"""The indexes that were removed from a table: a second load in this process must report them again."""
+"""The indexes that were removed from each table, kept so that a second load in this process reports them again."""
 _OF_INDEXES = (ops.CreateIndexOp, ops.DropIndexOp)
 _OF_CONSTRAINTS = (ops.AddConstraintOp, ops.DropConstraintOp)
 Key = tuple[str | None, str, str]

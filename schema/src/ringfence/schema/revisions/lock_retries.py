@@ -1,4 +1,7 @@
-"""How long and how often a migration waits for a lock: while an ALTER waits, every later query waits behind it."""
+"""A revision's lock timeout, and the number of its tries and the pauses between them.
+
+The timeout is short, because while an ALTER waits for a lock, every later query on the table waits behind it.
+"""
 
 import re
 from dataclasses import dataclass
