@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ringfence.schema.documents import Document
 from ringfence.schema.manifest import grammar, shapes
 from ringfence.schema.manifest.grammar import MANIFEST, json_schema, json_schema_text
+from ringfence.schema.manifest.parsing import parse_manifest
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126)
@@ -154,3 +155,26 @@ def test_the_schema_file_is_the_one_that_the_grammar_makes():
 
 def test_the_schema_is_a_valid_schema():
     jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+def test_the_rules_of_views_begin_where_those_of_tables_do():
+    entries = "one:\n        select: all\n      two: [select]\n      three: {verbs: ro}\n      four:\n        - select\n"
+    text = f"version: 1\naccounts:\n  a:\n    tables:\n      {entries}    views:\n      {entries}"
+    (account,) = parse_manifest(Document("access.yaml", text)).accounts
+    lines = {
+        view: [rule.line for rule in account.tables.rules if rule.view is view] for view in (False, True)
+    }
+    assert lines == {False: [6, 7, 8, 10], True: [13, 14, 15, 17]}
+
+
+def test_an_account_may_have_an_empty_mapping_and_not_only_an_empty_list():
+    for key, empty, accepted_by_both in (
+        ("functions", [], False),
+        ("groups", [], False),
+        ("tables", {}, True),
+        ("views", {}, True),
+    ):
+        manifest = {"version": 1, "accounts": {"a": {key: empty}}}
+        document = Document("access.yaml", yaml.safe_dump(manifest))
+        parse_manifest(document)
+        assert (not document.mistakes, VALIDATOR.is_valid(manifest)) == (accepted_by_both,) * 2, key

@@ -226,8 +226,14 @@ def _rules(fields: Fields, document: Document) -> Rules:
     tables = fields.get(grammar.TABLES) or grammar.TableEntries()
     views = fields.get(grammar.VIEWS) or ()
     rules = [_rule(table, given, line, document) for table, line, given in tables.rules]
-    rules += [_rule(view, given, view.line, document, view=True) for view, given in views]
+    rules += [_rule(view, given, _first_line(given, view), document, view=True) for view, given in views]
     return Rules(tuple(rules), tables.except_)
+
+
+def _first_line(given: Fields | tuple[Name, ...], view: Name) -> int:
+    """The line in which the rule of a view begins, as the rule of a table does: that of its first key or verb."""
+    names = given if isinstance(given, tuple) else (name for name, _ in given.items())
+    return next(iter(names), view).line
 
 
 def _rule(

@@ -199,6 +199,12 @@ class Key(Generic[T_co]):
     default: str | bool | None = None
     """The value of an absent key, where it is a constant."""
 
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list, and not a mapping."""
+        shape = self.shape.shape if isinstance(self.shape, Definition) else self.shape
+        return isinstance(shape, Words)
+
     def schema(self, definitions: dict[str, Schema]) -> Schema:
         """The JSON Schema of the value, with its description and default."""
         found = _described(self.shape.schema(definitions), self.description)
@@ -253,7 +259,11 @@ class Requirement:
 
     def is_met(self, fields: Fields) -> bool:
         """Whether the mapping has the keys."""
-        present = [key for key in self.keys if key in fields and not (self.filled and fields.get(key) == ())]
+        present = [
+            key
+            for key in self.keys
+            if key in fields and not (self.filled and key.is_list and fields.get(key) == ())
+        ]
         return len(present) == 1 if self.exactly else bool(present)
 
     def schema(self) -> Schema:
