@@ -540,7 +540,7 @@ def json_schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Ringfence access manifest",
-        "description": "Which service may touch which tables, columns and rows of one shared database.",
+        "description": "Which service may access which tables, columns and rows of one shared database.",
         **root,
         "$defs": definitions,
     }
