@@ -155,7 +155,7 @@ def test_who_has_taken_a_role_on_stays_it_and_what_is_inherited_ends_at_once(pla
 
 
 @POSTGRESQL
-def test_a_dropped_account_keeps_what_everybody_has(plain):
+def test_a_dropped_account_keeps_the_privileges_of_public(plain):
     reader_is = plain.make("reader", "SELECT ON note")
     reader = plain.open("reader")
     plain.database.execute("GRANT SELECT ON note TO PUBLIC")

@@ -100,7 +100,7 @@ def test_a_revision_that_fails_is_named_by_plain_alembic_too(db, tmp_path):
 
 
 @pytest.mark.engines("sqlite")
-def test_plain_alembic_says_in_words_what_is_wrong(db, tmp_path):
+def test_plain_alembic_explains_what_is_wrong(db, tmp_path):
     shop = lay_out(tmp_path, db)
     for command in (("upgrade", "head"), ("check",), ("current",), ("upgrade", "head", "--sql")):
         done = shop.run("alembic", *command, DB_TYPE="")

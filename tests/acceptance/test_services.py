@@ -253,7 +253,7 @@ def test_what_the_mirror_does_not_give_is_forbidden_and_logged(platform, tmp_pat
 
 
 @pytest.mark.requires("networked")
-def test_an_absent_database_is_said_to_be_away_for_now(platform):
+def test_an_absent_database_is_reported_as_unavailable(platform):
     [port] = free_ports(1)
     env = platform.env("backend-api") | {"DB_HOST": "127.0.0.1", "DB_PORT": str(port), "DB_MAX_RETRIES": "0"}
     for client in serve(backend_api.application, platform.mirror("backend-api"), env):
@@ -265,7 +265,7 @@ def test_an_absent_database_is_said_to_be_away_for_now(platform):
 
 
 @pytest.mark.engines("sqlite")
-def test_an_absent_file_is_said_to_be_away_for_now(platform, tmp_path):
+def test_an_absent_file_is_reported_as_unavailable(platform, tmp_path):
     env = {"DB_TYPE": "sqlite", "DB_NAME": str(tmp_path / "nowhere" / "nothing.sqlite")}
     for client in serve(analytics.application, platform.mirror("analytics"), env):
         answer = client.get("/events-by-kind")

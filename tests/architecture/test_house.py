@@ -18,7 +18,7 @@ from support.repository import ROOT, SOURCES, files, place, python, tree
 _COMMON_PARENTS = {"/", "/tmp", "/home", "/root", "/srv", "/opt", "/usr", "/usr/src", "/mnt", "/var"}
 
 
-def test_every_module_says_in_one_line_what_it_is_for() -> None:
+def test_every_module_states_its_purpose_in_one_line() -> None:
     silent = []
     for path in python(*SOURCES, ROOT / "tests", ROOT / "services"):
         module = tree(path)

@@ -237,7 +237,7 @@ def test_a_wrong_move_is_reported_with_its_file(shop, words, says):
 
 
 @pytest.mark.engines("sqlite")
-def test_a_move_before_its_table_is_there_says_what_makes_it(shop):
+def test_a_move_before_its_table_exists_names_what_creates_it(shop):
     split(shop)
     with pytest.raises(
         JobFailed, match="the database has no table vault: `ringfence migrate --expand` makes it"

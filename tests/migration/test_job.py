@@ -97,7 +97,7 @@ def test_accounts_that_were_changed_are_reported(shop, monkeypatch):
         done = apply(backend, deployment, secrets, **options)
         with backend.engine().connect() as connection:
             held = make_plan(connection, backend, deployment, None).held
-            (batch, *_) = batches([right for right in held if right.kind == "table"][:1], things=False)
+            (batch, *_) = batches([right for right in held if right.kind == "table"][:1], many_objects=False)
             connection.exec_driver_sql(backend.accounts.privileges.revoke(batch).sql)
             connection.commit()
         return done

@@ -110,7 +110,7 @@ def test_raw_sql_of_unknown_outcome_needs_a_decision(shop, resolve):
 
 
 @pytest.mark.engines("postgresql")
-def test_an_index_that_was_left_invalid_is_made_anew(shop):
+def test_an_index_that_was_left_invalid_is_recreated(shop):
     shop.write(
         "migrations/versions/c3.py",
         HEAD

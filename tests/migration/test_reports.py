@@ -308,7 +308,7 @@ def test_what_is_left_out_may_have_been_made_by_the_migrations(laid_out):
 
 
 @pytest.mark.engines("sqlite")
-def test_plain_alembic_says_in_a_line_what_is_wrong_in_a_file(laid_out):
+def test_plain_alembic_names_the_mistake_in_a_file_in_one_line(laid_out):
     laid_out.write(
         "ringfence.toml", 'name = "shop"\nengines = ["sqlight"]\nmodels = ["shop_models:metadata"]\n'
     )

@@ -255,7 +255,7 @@ def test_a_rename_is_asked_given_or_refused_and_never_guessed(shop):
 
 
 @pytest.mark.engines("sqlite")
-def test_a_rename_that_comes_to_refuse_null_says_what_is_left_to_say(shop):
+def test_a_rename_that_adds_not_null_names_what_is_missing(shop):
     change(shop, old=SECRET, new=TOKEN)
     done = shop.run(
         "ringfence", "revision", "-m", "x", "--rename", "customer.secret=token", DB_TYPE="", DATABASE_URL=""

@@ -222,7 +222,7 @@ def test_the_lint_says_what_a_service_gives_itself_and_sees_otherwise(borrowed: 
     )
 
 
-def test_a_key_that_defaults_make_is_said_where_the_server_says_it(
+def test_a_key_that_defaults_make_is_reported_where_the_server_returns_it(
     depot: Database, database: ServerDatabase, admin: sa.Connection, borrowed: Deployment
 ) -> None:
     with depot.session() as dal:

@@ -36,7 +36,7 @@ def test_rows_may_name_other_columns_each(shop: Database) -> None:
         ]
 
 
-def test_defaults_are_made_anew_for_each_row(shop: Database) -> None:
+def test_defaults_are_evaluated_for_each_row(shop: Database) -> None:
     with shop.session() as dal:
         dal.defaulted.bulk_insert([{"label": "a"}, {"label": "b"}])
         rows = dal(dal.defaulted).select()

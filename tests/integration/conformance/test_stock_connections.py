@@ -163,7 +163,7 @@ def test_wrong_password(side: Side) -> None:
 
 @networked
 @case(POOL, "a missing server is reported at start", copes=("postgresql",))
-def test_dead_port(side: Side) -> None:
+def test_closed_port(side: Side) -> None:
     env = side.database.env() | {"DB_HOST": "127.0.0.1", "DB_PORT": str(free_ports(1)[0])}
     with pytest.raises(Exception, match=""):
         enter(side.another(env), timeout=0.5)

@@ -42,7 +42,7 @@ def refused(env: dict[str, str], *words: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ["postgresql", "mariadb"])
-def test_who_is_who_is_asked_as_the_mode_says(
+def test_server_identity_is_verified_as_the_mode_requires(
     own_server: Callable[..., Server], engine: str, tmp_path: Path
 ) -> None:
     trusted, other = Authority(tmp_path / "trusted"), Authority(tmp_path / "other")

@@ -166,7 +166,7 @@ def test_what_may_not_be_updated_is_not(shop_db: FreshDatabase) -> None:
             dal.item.bulk_update([{"id": key, "name": "other"}])
 
 
-def test_what_the_scope_says_stays(shop: Database, shop_db: FreshDatabase) -> None:
+def test_values_of_the_scope_are_kept(shop: Database, shop_db: FreshDatabase) -> None:
     changes = _narrow()
     scope = {"scope": [{"name": {"in": ["nail", "screw"], "type": "string", "params": {"length": 50}}}]}
     changes["tables"]["item"]["verbs"] = dict.fromkeys(("select", "insert", "update"), scope)

@@ -123,7 +123,7 @@ def test_a_sequence_of_another_owner_is_named(shop):
     ), obstacles
 
 
-def test_what_everybody_may_call_stays_with_whom_its_owner_gave_it_too(shop):
+def test_execute_of_public_stays_with_roles_that_the_owner_granted_it_too(shop):
     """The admin cannot take it away, passes it on or not; and nobody has more by it."""
     change(
         shop,

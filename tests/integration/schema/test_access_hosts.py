@@ -146,7 +146,7 @@ def test_an_apply_that_ended_between_two_hosts_is_gone_on_with(shop):
     assert sees(shop.connect("report"))
 
 
-def test_what_an_account_had_at_its_old_host_is_kept_by_open_connections_and_said(shop):
+def test_rights_at_an_old_host_are_reported_for_open_connections(shop):
     shop.migrate()
     login, name = shop.login("report"), shop.database.name
     shop.database.execute(f"GRANT SELECT ON `{name}`.* TO '{login}'@'%'")

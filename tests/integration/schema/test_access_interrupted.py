@@ -50,7 +50,7 @@ def cut_off(shop, word, number):
 
 @pytest.mark.every_case
 @pytest.mark.parametrize(("word", "number"), [("GRANT", 2), ("REVOKE", 1), ("CREATE", 1)])
-def test_an_apply_that_was_cut_off_says_where_and_goes_on(shop, word, number):
+def test_an_interrupted_apply_reports_its_step_and_continues(shop, word, number):
     shop.write(
         "access.yaml", WIDER.replace("  door:\n", "  window: {tables: {customer: [insert]}}\n  door:\n")
     )

@@ -46,7 +46,7 @@ def findings(shop):
     return verify(shop.load(), shop.settings(), shop.passwords()).findings
 
 
-def test_a_plan_says_what_is_what_is_wanted_and_what_will_be_done_and_apply_does_it(shop):
+def test_a_plan_shows_current_and_declared_rights_and_its_steps_and_apply_runs_them(shop):
     shop.database.execute(
         f"GRANT DELETE ON purchase TO {account(shop, 'report')}",
         f"REVOKE INSERT ON customer FROM {account(shop, 'till')}",
@@ -185,7 +185,7 @@ def test_two_applies_at_once_wait_for_each_other(shop):
 
 @pytest.mark.engines("postgresql")
 class TestDoors:
-    def test_what_everybody_may_is_closed(self, shop):
+    def test_privileges_of_public_are_revoked(self, shop):
         shop.database.execute(
             "CREATE FUNCTION lucky() RETURNS integer LANGUAGE sql AS 'SELECT 7'",
             "ALTER TABLE purchase ALTER COLUMN amount SET DEFAULT lucky()",
@@ -276,7 +276,7 @@ def test_what_was_granted_to_public_is_closed(shop):
 
 
 @pytest.mark.engines("mariadb")
-def test_a_row_of_mysql_db_that_opens_the_database_to_everybody_stops_the_apply(shop):
+def test_a_row_of_mysql_db_for_any_user_stops_the_apply(shop):
     name = shop.database.name
     shop.database.execute(
         f"INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('%', '{name}', '', 'Y')",

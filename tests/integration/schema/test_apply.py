@@ -277,7 +277,7 @@ def test_sequences_are_usable_where_an_insert_draws_from_one(shop):
 
 
 @pytest.mark.engines("postgresql")
-def test_everybody_may_no_longer_create_in_public(shop):
+def test_create_on_the_schema_public_is_revoked_from_public(shop):
     shop.database.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
     report = shop.migrate()
     assert 'REVOKE CREATE ON SCHEMA "public" FROM PUBLIC' in report.access.statements
@@ -285,7 +285,7 @@ def test_everybody_may_no_longer_create_in_public(shop):
 
 
 @pytest.mark.engines("postgresql")
-def test_a_database_that_not_everybody_may_enter_lets_the_accounts_in(shop):
+def test_a_database_without_connect_for_public_admits_the_accounts(shop):
     shop.database.execute(f'REVOKE CONNECT ON DATABASE "{shop.database.name}" FROM PUBLIC')
     shop.migrate()
     assert proof(shop).findings == []

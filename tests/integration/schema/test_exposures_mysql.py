@@ -263,7 +263,7 @@ def _access(made):
     return (made.shop.root / "access.yaml").read_text()
 
 
-def test_a_requirement_of_tls_is_kept_and_named_and_no_password_is_set_anew(made):
+def test_a_requirement_of_tls_is_kept_and_named_and_no_password_is_reset(made):
     made.hand("ALTER USER <TILL> REQUIRE SUBJECT '/CN=till'")
     assert made.logs_in() == 1045
     assert made.plan().sql() == []

@@ -198,7 +198,7 @@ def test_what_writes_down_what_an_account_does_goes_on(shop, where):
         ("search_path = pg_catalog", "missing"),
     ],
 )
-def test_a_setting_of_everybody_is_named_and_left_to_a_person(shop, setting, finding):
+def test_a_setting_of_all_roles_is_reported_and_left_to_a_person(shop, setting, finding):
     word = setting.partition(" ")[0]
     admin = shop.database.server.admin_user
     reset = f'ALTER DATABASE "{{database}}" RESET "{word}"'
@@ -217,7 +217,7 @@ def test_a_setting_of_everybody_is_named_and_left_to_a_person(shop, setting, fin
     assert plan(shop).agrees
 
 
-def test_a_setting_of_everybody_that_changes_no_reach_is_left(shop):
+def test_a_setting_of_all_roles_that_changes_no_access_is_left(shop):
     change(
         shop,
         """ALTER DATABASE "{database}" SET statement_timeout = '1min'""",

@@ -77,7 +77,7 @@ def test_an_outsider_who_reaches_every_table_is_named_on_a_standing_deployment(o
 FUNCTION = "CREATE FUNCTION {0}() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
 
 
-def test_who_loses_what_everybody_may_execute_is_named_before_it_is_closed(db, tmp_path):
+def test_roles_that_lose_execute_of_public_are_named_before_it_is_revoked(db, tmp_path):
     shop = lay_out(tmp_path, db)
     shop.migrate()
 
@@ -116,7 +116,7 @@ def test_who_loses_what_everybody_may_execute_is_named_before_it_is_closed(db, t
     assert asked(shop, held) == [(6,)]
 
 
-def test_what_everybody_has_in_all_databases_is_named_and_left(own_server, tmp_path):
+def test_privileges_of_public_in_all_databases_are_reported_and_left(own_server, tmp_path):
     """On a server of its own: it is everybody's in every database."""
     server = own_server("postgresql")
     with server.database() as db:

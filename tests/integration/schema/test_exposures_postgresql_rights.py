@@ -71,7 +71,7 @@ def test_what_another_granted_is_refused_by_name(shop):
     )
 
 
-def test_what_is_the_server_s_own_is_closed_to_everybody_again(shop):
+def test_privileges_of_public_on_system_objects_are_revoked_again(shop):
     for right, says in {
         "SELECT ON pg_catalog.pg_authid": "PUBLIC has SELECT on table pg_authid",
         "EXECUTE ON FUNCTION pg_catalog.pg_read_file(text)": "PUBLIC has EXECUTE on function pg_read_file",

@@ -143,7 +143,7 @@ def test_a_moment_beside_a_date_and_like_on_a_plain_index_lose_it_too(thing):
     assert searched(cursor, "begins = 'a'", "ix_begins")  # equality of texts keeps it, whatever the class
 
 
-def test_the_scope_s_own_condition_searches_its_index_and_everybody_else_is_not_hindered(thing):
+def test_the_condition_of_a_scope_uses_its_index_and_other_roles_are_not_slowed(thing):
     db, _, cursor = thing
     db.execute(
         "DROP INDEX ix_tenant_price",

@@ -185,7 +185,7 @@ def test_a_table_that_belongs_to_another_is_named(admin):
 
 
 @pytest.mark.engines("postgresql")
-def test_everybodys_create_is_reported_where_the_admin_cannot_stop_it(admin):
+def test_create_of_public_is_reported_where_the_admin_cannot_revoke_it(admin):
     owner = admin.shop.database.server.admin_user
     admin.shop.database.execute(
         f'ALTER DATABASE "{admin.database}" OWNER TO "{owner}"',
@@ -286,7 +286,7 @@ def test_guards_and_bound_scopes_want_more_and_say_what(admin):
 
 
 @pytest.mark.engines("postgresql")
-def test_a_server_that_trusts_everybody_proves_no_password(own_server, tmp_path):
+def test_a_server_with_trust_authentication_proves_no_password(own_server, tmp_path):
     server = own_server("postgresql")
     hba = server.processes[0].folder / "data" / "pg_hba.conf"
     with server.database() as database:

@@ -115,7 +115,7 @@ def test_every_portable_type_comes_back_as_it_went(engine, span):
         assert session.scalars(same).all() == [key]
 
 
-def test_keys_are_made_anew_and_counted(engine):
+def test_keys_are_new_and_counted(engine):
     with Session(engine) as session:
         rows = [Everything(**full()) for _ in range(3)]
         counted = [Counted(name=str(n)) for n in range(3)]

@@ -92,7 +92,9 @@ def end(shop, resolution):
         ("GRANT SELECT ON *.* TO {old}", "SELECT on the server"),
     ],
 )
-def test_what_adopting_takes_above_tables_is_kept_by_open_connections_and_said(shop, opened, grant, keeps):
+def test_rights_above_tables_that_adoption_revokes_are_reported_for_open_connections(
+    shop, opened, grant, keeps
+):
     login = make(shop, grant)
     connections = [opened(login), opened(login)]
     for one in connections:
@@ -162,7 +164,7 @@ def test_who_loses_rights_on_tables_alone_is_not_named_for_they_end_at_once(shop
 
 
 @FAMILY
-def test_a_grant_in_another_database_is_kept_by_open_connections_and_said(shop, opened):
+def test_a_grant_in_another_database_is_reported_for_open_connections(shop, opened):
     with shop.database.server.database() as other:
         login = make(
             shop, f"GRANT SELECT ON `{other.name}`.* TO {{old}}", "GRANT SELECT ON `{db}`.purchase TO {old}"

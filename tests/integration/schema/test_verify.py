@@ -156,7 +156,7 @@ def test_what_columns_hide_is_proven(shop):
 
 
 @pytest.mark.engines("mariadb", "galera", "mysql")
-def test_what_is_written_and_not_read_is_said_not_to_be_proven(shop):
+def test_what_is_written_and_not_read_is_reported_as_not_proven(shop):
     access = (shop.root / "access.yaml").read_text()
     shop.write("access.yaml", access.replace("{select: [id, active]}", "{select: [id], update: [secret]}"))
     shop.migrate()

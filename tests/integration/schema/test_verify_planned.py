@@ -148,7 +148,7 @@ def test_row_security_that_was_switched_of_an_empty_table(shop, word, kind, says
 
 
 @pytest.mark.requires("row_security")
-def test_a_policy_for_everybody_of_an_empty_table_is_not_taken_for_granted(shop):
+def test_a_policy_for_public_on_an_empty_table_is_reported(shop):
     change(shop, "CREATE POLICY for_all ON customer FOR SELECT USING (true)")
     try:
         [found] = prove(shop).findings

@@ -86,7 +86,7 @@ def test_an_unmanaged_login_is_reported_as_such_and_not_as_lacking_privileges(sh
 
 
 @pytest.mark.engines("postgresql", "mariadb", "mysql")
-def test_a_login_that_is_gone_is_said_once(shop):
+def test_a_login_that_no_longer_exists_is_reported_once(shop):
     name = who(shop, "report")
     owned = [f"DROP OWNED BY {name}"] if shop.database.server.db_type == "postgresql" else []
     shop.database.execute(*owned, f"DROP USER {name}")

@@ -106,7 +106,7 @@ def test_a_row_that_is_refused_for_another_reason_proves_nothing(shop):
 
 
 @pytest.mark.engines("postgresql", "mariadb")
-def test_a_unique_index_of_some_rows_or_of_expressions_is_said_not_to_be_tried(shop):
+def test_a_partial_or_expression_unique_index_is_reported_as_not_tried(shop):
     shop.database.execute(
         "INSERT INTO person (id, tenant, email, code) VALUES (1, 'a', 'one@a', 'x1'), (2, 'b', 'two@b', 'x2')"
     )

@@ -226,7 +226,7 @@ def test_the_json_schema_knows_it_of_views_alone():
         ),
     ],
 )
-def test_what_the_manifest_says_of_views_is_checked(shop, old, new, said):
+def test_what_the_manifest_declares_of_views_is_checked(shop, old, new, said):
     shop.write("access.yaml", ACCESS.replace(old, new))
     with pytest.raises(BadDeployment, match=said):
         shop.load()

@@ -60,7 +60,7 @@ def test_every_value_comes_back(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", AS_TEXT)
-def test_every_text_that_a_codec_takes_says_the_same(kind: str) -> None:
+def test_every_text_that_a_codec_accepts_has_the_same_value(kind: str) -> None:
     values, parsed = AS_TEXT[kind]
 
     @settings(max_examples=25, deadline=None)

@@ -34,7 +34,7 @@ def test_columns_that_differ_in_case_alone_are_fields_of_their_own(shelf: Any) -
     assert (str(shelf.item.name), str(shelf.item.Name)) == ("item.name", "item.Name")
 
 
-def test_a_name_with_an_underscore_before_it_says_how_it_is_called(shelf: Any) -> None:
+def test_a_name_with_a_leading_underscore_suggests_the_public_name(shelf: Any) -> None:
     with pytest.raises(AttributeError, match=r"item\._settings is settings_ here"):
         shelf.item._settings  # noqa: B018, SLF001 - the column is called so
     with pytest.raises(KeyError, match="did you mean settings_"):

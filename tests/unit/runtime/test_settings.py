@@ -102,7 +102,7 @@ def test_wrong_hosts(text: str) -> None:
         Settings.from_env(BASE | {"DB_HOST": text})
 
 
-def test_a_url_says_all() -> None:
+def test_a_url_sets_everything() -> None:
     settings = Settings.from_env(
         {"DATABASE_URL": "mariadb+pymysql://till:p%40ss%2F@db:33/shop?sslmode=require"}
     )
@@ -142,7 +142,7 @@ def test_a_url_beside_the_variables_is_a_mistake() -> None:
         Settings.from_env(BASE | {"DATABASE_URL": "postgresql://till:s3cret@db/shop"})
 
 
-def test_a_password_file_is_read_anew_each_time(tmp_path: Path) -> None:
+def test_a_password_file_is_read_again_each_time(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("one\n")
     settings = Settings.from_env(BASE | {"DB_PASS_FILE": str(path)})
@@ -157,7 +157,7 @@ def test_a_password_file_is_read_anew_each_time(tmp_path: Path) -> None:
         settings.secret()
 
 
-def test_a_password_is_said_in_one_way(tmp_path: Path) -> None:
+def test_a_password_is_set_by_one_variable(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("one")
     with pytest.raises(BadSettings, match="in one way") as raised:

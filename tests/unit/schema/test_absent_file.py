@@ -39,7 +39,7 @@ def inside(shop):
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def test_what_looks_makes_no_file_and_says_that_there_is_none(shop):
+def test_reading_commands_create_no_file_and_report_that_it_is_absent(shop):
     for command in READING:
         ran = shop.run(*command)
         assert ran.returncode == (4 if command[0] == "ringfence" else 1), command

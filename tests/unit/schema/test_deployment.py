@@ -395,7 +395,7 @@ def test_threads_load_deployments_with_packages_of_one_name_at_the_same_time(tmp
     }
 
 
-def test_what_is_said_twice_in_the_same_words_is_taken_once(write):
+def test_an_identical_duplicate_counts_once(write):
     toml = TOML.replace('["MODELS:metadata"]', '["MODELS:one", "MODELS:two"]')
     root = write(toml, models=TWICE, access="version: 1\naccounts: {web: {tables: {all: ro}}}\n")
     loaded = Deployment.load(root)

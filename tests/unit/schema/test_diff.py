@@ -44,7 +44,7 @@ def test_a_revoke_of_one_verb_leaves_the_columns_of_another():
     assert change.grant == ()
 
 
-def test_one_bundle_says_all_verbs_of_a_login_on_a_table():
+def test_one_bundle_has_all_verbs_of_a_login_on_a_table():
     found = list(
         bundles([on("select", "id"), on("select", "email"), on("delete"), on("select", login="report")])
     )
@@ -68,17 +68,17 @@ def test_a_table_of_another_schema_is_expected_in_it():
     assert Privilege("till", "table", "sales", "customer", "delete") in wanted
 
 
-def gathered(privileges, *, things):
-    return {(b.logins, b.things, b.verbs) for b in batches(privileges, things=things)}
+def gathered(privileges, *, many_objects):
+    return {(b.logins, b.objects, b.verbs) for b in batches(privileges, many_objects=many_objects)}
 
 
-def test_what_is_the_same_for_several_logins_is_said_once():
+def test_equal_privileges_of_several_logins_are_one_batch():
     asked = [
         on(verb, login=login, name=name) for verb in ("insert", "select") for login in "ab" for name in "xy"
     ]
     both = (("insert", None), ("select", None))
-    assert gathered(asked, things=True) == {(("a", "b"), (("public", "x"), ("public", "y")), both)}
-    assert gathered(asked, things=False) == {
+    assert gathered(asked, many_objects=True) == {(("a", "b"), (("public", "x"), ("public", "y")), both)}
+    assert gathered(asked, many_objects=False) == {
         (("a", "b"), (("public", "x"),), both),
         (("a", "b"), (("public", "y"),), both),
     }
@@ -89,7 +89,7 @@ def test_columns_are_of_one_table_and_verbs_are_never_multiplied():
         *(on("select", "id", login=login, name=name) for login in "ab" for name in "xy"),
         on("delete", login="a", name="x"),
     ]
-    found = gathered(asked, things=True)
+    found = gathered(asked, many_objects=True)
     assert found == {
         (("a",), (("public", "x"),), (("delete", None), ("select", ("id",)))),
         (("b",), (("public", "x"),), (("select", ("id",)),)),
@@ -109,12 +109,12 @@ def test_batches_say_exactly_what_was_asked():
             )
             for _ in range(30)
         }
-        for things in (True, False):
+        for many_objects in (True, False):
             said = [
-                Privilege(login, batch.kind, *thing, verb, column)
-                for batch in batches(asked, things=things)
+                Privilege(login, batch.kind, *one, verb, column)
+                for batch in batches(asked, many_objects=many_objects)
                 for login in batch.logins
-                for thing in batch.things
+                for one in batch.objects
                 for verb, columns in batch.verbs
                 for column in columns or ("",)
             ]

@@ -37,7 +37,7 @@ def test_the_primary_key_comes_first_then_names_and_columns():
     ]
 
 
-def test_what_is_said_of_keys_does_not_change_with_the_process():
+def test_findings_about_keys_do_not_depend_on_the_process():
     said = {
         subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True).stdout
         for _ in range(4)

@@ -68,7 +68,7 @@ def test_a_longer_string_is_free_on_postgresql_and_within_its_length_byte_on_mys
 
 
 @given(types, types, engines)
-def test_sqlite_alone_writes_anew_without_anybody_waiting_long(old, new, engine):
+def test_only_sqlite_rewrites_without_long_waits(old, new, engine):
     assert not rewrites(old, new, "sqlite", DIALECT["sqlite"])
 
 

@@ -224,7 +224,7 @@ def test_views_functions_and_a_host_are_of_the_account():
         ("host: ''", ["mysql", "sqlite"], "'' is not a host of an account"),
     ],
 )
-def test_what_cannot_be_said_of_views_functions_and_hosts_has_its_line(lines, engines, told):
+def test_mistakes_about_views_functions_and_hosts_have_their_line(lines, engines, told):
     mistakes = account(
         f"groups: []\n    tables: {{sessions: ro}}\n    {lines}" if "tables" not in lines else lines, engines
     )[1]

@@ -79,7 +79,7 @@ def test_a_copy_of_a_table_keeps_it():
         ),
     ],
 )
-def test_a_revision_says_it_in_words_of_no_engine(type_, default, written, engine):
+def test_a_revision_renders_it_independently_of_the_engine(type_, default, written, engine):
     column = sa.Column("at", type_, server_default=default)
     sa.Table("t", sa.MetaData(), column)
     context = AutogenContext(

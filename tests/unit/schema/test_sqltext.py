@@ -25,7 +25,7 @@ def test_a_list_is_split_where_it_was_joined(parts):
 
 
 @given(st.text(st.sampled_from(":ab' %\\0{}"), max_size=20))
-def test_text_says_what_was_given_or_is_refused(sql):
+def test_text_renders_what_was_given_or_is_refused(sql):
     try:
         taken = escaped(sql)
     except ValueError as error:

@@ -266,7 +266,7 @@ def _import_models(
                 for part in attribute.split("."):
                     value = getattr(value, part)
         except Exception as error:  # noqa: BLE001 - the deployment's own code runs here, and may raise anything
-            problem = f"models: {name!r} cannot be imported: {_told(error, folder)}"
+            problem = f"models: {name!r} cannot be imported: {_import_problem(error, folder)}"
             mistakes.append(source.mistake(problem, "models", name))
             continue
         metadata = value if isinstance(value, sa.MetaData) else getattr(value, "metadata", None)
@@ -319,7 +319,7 @@ def _is_of(package: str, module: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-def _told(error: Exception, folder: Path) -> str:
+def _import_problem(error: Exception, folder: Path) -> str:
     """Describe an error, with the line of the deployment's own code that raised it."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError) and error.filename:

@@ -33,7 +33,7 @@ def clause(
         The table with the columns of the database, and their types from the models or else from the revisions; None if
         it does not exist.
     """
-    schema, name = _place(deployment, key)
+    schema, name = _location(deployment, key)
     default = sa.inspect(connection).default_schema_name
     place = (None if schema == default else schema, name)
     names = sorted(column for *where, column in introspection.columns(connection) if tuple(where) == place)
@@ -47,7 +47,7 @@ def clause(
     return sa.table(name, *(sa.column(column, columns.get(column)) for column in names), schema=schema)
 
 
-def _place(deployment: Deployment, key: str) -> tuple[str | None, str]:
+def _location(deployment: Deployment, key: str) -> tuple[str | None, str]:
     model = deployment.tables.get(key)
     if model is not None:
         return model.schema, model.name
@@ -60,7 +60,7 @@ def primary_key(deployment: Deployment, connection: sa.Connection, key: str) -> 
     model = deployment.tables.get(key)
     if model is not None:
         return [column.name for column in model.primary_key.columns]
-    schema, name = _place(deployment, key)
+    schema, name = _location(deployment, key)
     return list(sa.inspect(connection).get_pk_constraint(name, schema=schema)["constrained_columns"])
 
 
@@ -266,16 +266,16 @@ def move_of(
     for key in (backfill.table, backfill.into or backfill.table):
         found = clause(deployment, backend.introspection, connection, key)
         if found is None:
-            raise JobFailed(_lacking(name, f"table {key}"))
+            raise JobFailed(_missing(name, f"table {key}"))
         tables[key] = found
     written = backfill.into or backfill.table
     for column in backfill.set:
         if column not in tables[written].c:
-            raise JobFailed(_lacking(name, f"column {written}.{column}"))
+            raise JobFailed(_missing(name, f"column {written}.{column}"))
     return BackfillSql(backfill, tables[backfill.table], tables[written])
 
 
-def _lacking(name: str, what: str) -> str:
+def _missing(name: str, what: str) -> str:
     return (
         f"the backfill {name}: the database has no {what}: `ringfence migrate --expand` makes it where its revision is"
         " still to run; where a contract has dropped it since, nothing is left to fill"

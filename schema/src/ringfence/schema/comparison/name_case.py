@@ -38,11 +38,11 @@ def match_case(found: Snapshot, wanted: Snapshot, spelling: NameRules) -> Snapsh
     for name, facets in found.items.items():
         new_name = renamed.get(name, name)
         words = columns.get((name.schema, name.table), ())
-        result.items[new_name] = _with_wanted_case(facets, wanted.items.get(new_name, {}), words)
+        result.items[new_name] = _with_expected_case(facets, wanted.items.get(new_name, {}), words)
     return result
 
 
-def _with_wanted_case(
+def _with_expected_case(
     facets: Mapping[str, str | None],
     wanted: Mapping[str, str | None],
     words: Iterable[tuple[re.Pattern[str], str]],

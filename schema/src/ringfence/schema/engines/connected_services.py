@@ -38,7 +38,7 @@ def connected(backend: Backend, connection: sa.Connection, logins: Iterable[str]
     """
     if backend.accounts is None:
         return ()
-    look = _LOOKS.get(backend.identity.engine, _by_account)
+    look = _FINDERS.get(backend.identity.engine, _by_account)
     return tuple(look(backend, connection, tuple(logins)))
 
 
@@ -56,6 +56,6 @@ def _by_name(backend: Server, connection: sa.Connection, logins: tuple[str, ...]
         yield Connected(login, int(count), service.rpartition("@")[2] or None)
 
 
-_LOOKS: Mapping[str, Callable[[Backend, sa.Connection, tuple[str, ...]], Iterator[Connected]]] = {
+_FINDERS: Mapping[str, Callable[[Backend, sa.Connection, tuple[str, ...]], Iterator[Connected]]] = {
     "postgresql": _by_name,
 }

@@ -9,7 +9,7 @@ NEW = "ringfence_try"
 """A name that no object has."""
 
 
-def taken_back(tables: Iterable[tuple[str, str]]) -> Iterator[Attempt]:
+def transactional_attempts(tables: Iterable[tuple[str, str]]) -> Iterator[Attempt]:
     """Yield DDL statements for engines that can roll DDL back; each would succeed if it were allowed.
 
     Args:
@@ -22,7 +22,7 @@ def taken_back(tables: Iterable[tuple[str, str]]) -> Iterator[Attempt]:
         yield "drop", key, f"DROP TABLE {name}"
 
 
-def without_effect(tables: Iterable[tuple[str, str]], existing: str) -> Iterator[Attempt]:
+def ineffective_attempts(tables: Iterable[tuple[str, str]], existing: str) -> Iterator[Attempt]:
     """Yield DDL statements for engines where each one commits; each would fail for another reason if it were allowed.
 
     Args:

@@ -26,7 +26,7 @@ _LAG = (
     " FROM pg_catalog.pg_stat_replication"
 )
 # engine -> the statement that reads a replica's status, and the privilege that it needs on the replica.
-_ASKED = {
+_LAG_QUERIES = {
     "mysql": ("SHOW REPLICA STATUS", "REPLICATION CLIENT"),
     "mariadb": ("SHOW ALL REPLICAS STATUS", "REPLICA MONITOR"),
     "galera": ("SHOW ALL REPLICAS STATUS", "REPLICA MONITOR"),
@@ -80,7 +80,7 @@ class Gauge:
         """
         self._backend, self._lag = backend, lag
         self._replicas = [_at(backend, host) for host in replicas]
-        if self._replicas and backend.identity.engine not in _ASKED:
+        if self._replicas and backend.identity.engine not in _LAG_QUERIES:
             raise BadSettings(
                 "--replica is for replicas of MySQL and MariaDB: leave it out, for PostgreSQL tells of its replicas"
                 " itself, and SQLite has none"
@@ -167,7 +167,7 @@ def _at(backend: Backend, host: Host) -> Backend:
 
 def _status(replica: Server) -> Sequence[Mapping[str, Any]]:
     """Return the replication status of a replica, a row for each source; raises what `Gauge.read` documents."""
-    statement, right = _ASKED[replica.identity.engine]
+    statement, right = _LAG_QUERIES[replica.identity.engine]
     settings, login = replica.settings, replica.settings.user
     try:
         with replica.engine().connect() as connection:

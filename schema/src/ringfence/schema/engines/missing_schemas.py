@@ -11,7 +11,7 @@ _SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace"
 _DATABASES = "SELECT schema_name, @@lower_case_table_names FROM information_schema.schemata"
 
 
-def lacking(backend: Server, connection: sa.Connection, names: Iterable[str]) -> dict[str, str]:
+def missing_schemas(backend: Server, connection: sa.Connection, names: Iterable[str]) -> dict[str, str]:
     """Find the schemas that the database does not have.
 
     Args:
@@ -23,7 +23,7 @@ def lacking(backend: Server, connection: sa.Connection, names: Iterable[str]) ->
         Missing schema -> how to resolve it.
     """
     required = sorted(set(names))
-    return _LACKING[backend.identity.engine](connection, required) if required else {}
+    return _MISSING_BY_ENGINE[backend.identity.engine](connection, required) if required else {}
 
 
 def _postgresql(connection: sa.Connection, names: list[str]) -> dict[str, str]:
@@ -61,7 +61,7 @@ def _sqlite(connection: sa.Connection, names: list[str]) -> dict[str, str]:
     }
 
 
-_LACKING: Mapping[str, Callable[[sa.Connection, list[str]], dict[str, str]]] = {
+_MISSING_BY_ENGINE: Mapping[str, Callable[[sa.Connection, list[str]], dict[str, str]]] = {
     "postgresql": _postgresql,
     "mysql": _mysql,
     "mariadb": _mysql,

@@ -58,7 +58,7 @@ class Batch:
 
     logins: tuple[str, ...]
     kind: str
-    things: tuple[tuple[str, str], ...]
+    objects: tuple[tuple[str, str], ...]
     verbs: tuple[tuple[str, tuple[str, ...] | None], ...]
 
     @property
@@ -69,12 +69,12 @@ class Batch:
     @property
     def schema(self) -> str:
         """The schema of the first object, which is the only one on engines that take one object for a statement."""
-        return self.things[0][0]
+        return self.objects[0][0]
 
     @property
     def name(self) -> str:
         """The name of the first object."""
-        return self.things[0][1]
+        return self.objects[0][1]
 
     @property
     def passes_on(self) -> bool:
@@ -120,11 +120,11 @@ def bundles(privileges: Iterable[Privilege]) -> Iterator[Batch]:
     Yields:
         The groups in a stable order; grant options precede the privileges themselves.
     """
-    things: dict[tuple[bool, tuple[str, str, str, str]], dict[str, list[str]]] = {}
+    targets: dict[tuple[bool, tuple[str, str, str, str]], dict[str, list[str]]] = {}
     for privilege in sorted(privileges, key=lambda p: (not p.verb.startswith(GRANT_OPTION), p)):
-        verbs = things.setdefault((privilege.verb.startswith(GRANT_OPTION), privilege.target), {})
+        verbs = targets.setdefault((privilege.verb.startswith(GRANT_OPTION), privilege.target), {})
         verbs.setdefault(privilege.verb, []).append(privilege.column)
-    for (_, (login, kind, schema, name)), verbs in things.items():
+    for (_, (login, kind, schema, name)), verbs in targets.items():
         said: list[tuple[str, tuple[str, ...] | None]] = []
         for verb, columns in verbs.items():
             if "" in columns:
@@ -134,23 +134,23 @@ def bundles(privileges: Iterable[Privilege]) -> Iterator[Batch]:
         yield Batch((login,), kind, ((schema, name),), tuple(said))
 
 
-def batches(privileges: Iterable[Privilege], *, things: bool) -> Iterator[Batch]:
+def batches(privileges: Iterable[Privilege], *, many_objects: bool) -> Iterator[Batch]:
     """Group privileges by what one statement for several logins can express.
 
     Columns belong to one table, and a membership has its own grantor: neither is grouped over objects.
 
     Args:
         privileges: What to grant, or to revoke.
-        things: Whether the engine takes several objects in one statement.
+        many_objects: Whether the engine takes several objects in one statement.
     """
     of_logins: dict[Batch, list[str]] = {}
     for b in bundles(privileges):
         alone = (b.login,) if b.kind == "role" else ()
         of_logins.setdefault(Batch(alone, b.kind, ((b.schema, b.name),), b.verbs), []).append(b.login)
-    of_things: dict[Batch, list[tuple[str, str]]] = {}
+    gathered: dict[Batch, list[tuple[str, str]]] = {}
     for batch, logins in of_logins.items():
-        one = not things or batch.kind == "role" or any(columns for _, columns in batch.verbs)
-        same = Batch(tuple(logins), batch.kind, batch.things if one else (), batch.verbs)
-        of_things.setdefault(same, []).extend(batch.things)
-    for batch, found in of_things.items():
-        yield replace(batch, things=tuple(found))
+        one = not many_objects or batch.kind == "role" or any(columns for _, columns in batch.verbs)
+        same = Batch(tuple(logins), batch.kind, batch.objects if one else (), batch.verbs)
+        gathered.setdefault(same, []).extend(batch.objects)
+    for batch, found in gathered.items():
+        yield replace(batch, objects=tuple(found))

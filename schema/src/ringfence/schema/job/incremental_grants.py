@@ -131,14 +131,16 @@ def prepare(
         accounts.privileges.revision_queries,
         replace(whole, accounts=part),
         models,
-        _unfenced(connection, accounts.row_security, whole, bare),
-        frozenset(p for p in held if _stays(p, models.keys() - new, may_recreate=may_recreate or bool(new))),
+        _tables_without_row_security(connection, accounts.row_security, whole, bare),
+        frozenset(
+            p for p in held if _is_unchanged(p, models.keys() - new, may_recreate=may_recreate or bool(new))
+        ),
         replace(deployment, accounts=mine),
         holds,
     )
 
 
-def _stays(held: Privilege, tables: Collection[Table], *, may_recreate: bool) -> bool:
+def _is_unchanged(held: Privilege, tables: Collection[Table], *, may_recreate: bool) -> bool:
     """Return whether a privilege is still held after the revision, which may drop objects and create them again."""
     if held.kind == "table":
         return (held.schema, held.name) in tables
@@ -157,7 +159,7 @@ def _part(deployment: Deployment, places: Collection[TableKey]) -> Deployment:
     return replace(deployment, accounts=accounts, tables=tables)
 
 
-def _unfenced(
+def _tables_without_row_security(
     connection: sa.Connection, row_security: RowSecurityComparison, part: Deployment, bare: Collection[Table]
 ) -> frozenset[Table]:
     """Return the tables with row scopes whose policies are missing or outdated; `bare` ones will have none."""

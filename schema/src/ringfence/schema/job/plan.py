@@ -198,7 +198,7 @@ def _read(request: _Request, backend: Backend) -> JobPlan:
             made.obstacles += found.errors
             made.warnings += found.warnings
     try:
-        _look(made, request, backend)
+        _inspect(made, request, backend)
     except sa.exc.DBAPIError as error:
         if not made.obstacles:
             raise
@@ -206,7 +206,7 @@ def _read(request: _Request, backend: Backend) -> JobPlan:
     return made
 
 
-def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
+def _inspect(made: JobPlan, request: _Request, backend: Backend) -> None:
     """Fill the plan from the database; the server may refuse a read when the admin lacks a privilege."""
     deployment, on_message = request.deployment, request.on_message
     pending = pending_of(deployment, backend)
@@ -217,7 +217,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
         made.findings = list(lint_pending(deployment, pending, request.mirrors))
         made.obstacles += unmet(deployment, backend, connection, pending)
         made.obstacles += replaced_objects.unresolved_replacements(connection, backend, pending)
-        _look_at_rows(made, deployment, backend, pending)
+        _check_rows(made, deployment, backend, pending)
         ours = set(sa.inspect(connection).get_table_names())
         if releases.journal.name in ours:
             made.half_finished = _halfway(connection, backend)
@@ -258,7 +258,7 @@ def _look(made: JobPlan, request: _Request, backend: Backend) -> None:
     made.mirrors = [f"{file.path.name} ({file.state})" for file in check_mirrors(deployment)]
 
 
-def _look_at_rows(made: JobPlan, deployment: Deployment, backend: Backend, pending: Pending) -> None:
+def _check_rows(made: JobPlan, deployment: Deployment, backend: Backend, pending: Pending) -> None:
     """Add what would stop a contract revision: services that use what it removes, and rows that do not fit."""
     try:
         made.warnings += contract_guard.check(deployment, backend, pending).warnings

@@ -107,7 +107,7 @@ def _read(
     revision_access = RevisionAccess(
         deployment, backend, pending.scripts, pending.revisions, lambda text: None
     )
-    ours = releases.account.name in records.there
+    ours = releases.account.name in records.existing
     for description in descriptions:
         narrow, detach = revision_access.preparation(connection, description.revision) if ours else ([], [])
         sql = [one.manual_sql or f"{one};" for one in (*narrow, *detach)]
@@ -182,11 +182,11 @@ class _Records:
 
     def __init__(self, connection: sa.Connection, pending: Pending, deployment: Deployment) -> None:
         self._dialect = connection.dialect
-        self.there = set(sa.inspect(connection).get_table_names())
+        self.existing = set(sa.inspect(connection).get_table_names())
         self._version: sa.Table = version_table(connection)
         standing = releases.ancestors(pending.scripts, pending.heads)
         order = [*standing, *pending.revisions]
-        have = releases.recorded(connection) if releases.release.name in self.there else {}
+        have = releases.recorded(connection) if releases.release.name in self.existing else {}
         self._unrecorded = [revision for revision in standing if revision not in have]
         self._seq = {revision: number for number, revision in enumerate(order, 1)}
         self._states = states(deployment)
@@ -194,15 +194,15 @@ class _Records:
 
     def table(self, table: sa.Table) -> list[str]:
         """Return the CREATE TABLE of a table that does not exist."""
-        if table.name in self.there:
+        if table.name in self.existing:
             return []
         return [self._text(sa.schema.CreateTable(table))]
 
     def tables(self) -> list[str]:
         """Return what creates the missing tables and records earlier revisions, in the order of a job."""
         found = [sql for table in releases.metadata.sorted_tables for sql in self.table(table)]
-        if releases.form.name not in self.there:
-            found.append(self._text(releases.first_form()))
+        if releases.formats.name not in self.existing:
+            found.append(self._text(releases.first_format()))
         found += [self._text(releases.insertion(one, self._seq[one])) for one in self._unrecorded]
         return found + self.table(self._version)
 

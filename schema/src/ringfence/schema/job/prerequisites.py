@@ -9,7 +9,7 @@ from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import Backend
 from ringfence.schema.engines.base import Server
 from ringfence.schema.engines.dependent_views import DependentView, views
-from ringfence.schema.engines.missing_schemas import lacking
+from ringfence.schema.engines.missing_schemas import missing_schemas
 from ringfence.schema.lint.pending import Pending
 from ringfence.schema.revisions.modelled_columns import modelled_columns
 from ringfence.schema.revisions.ownership.objects import Objects
@@ -45,7 +45,7 @@ def unmet(deployment: Deployment, backend: Server, connection: sa.Connection, pe
         readable = readable and recording.error is None
     wanted = {table.schema for table in deployment.tables.values() if table.schema}
     made = {name for _, name in objects.others.get("schema", ())}
-    for name, resolution in lacking(backend, connection, wanted - made).items() if readable else ():
+    for name, resolution in missing_schemas(backend, connection, wanted - made).items() if readable else ():
         found.append(
             f"the models have tables in the schema {name}, which the database does not have and no revision makes:"
             f" {resolution}"

@@ -78,7 +78,7 @@ class Recorder:
         schemas = {split_key(key)[0] for key in retires}
         if self._columns is None or not schemas <= self._schemas:
             self._schemas |= schemas
-            self._columns = self._look(connection)
+            self._columns = self._read_columns(connection)
             self._broken = self._backend.introspection.broken_references(connection)
         # A resumed revision may have dropped columns in its earlier run: the journal has them.
         self._columns = self._journal.before(revision, direction) or self._columns
@@ -100,7 +100,7 @@ class Recorder:
         seq = releases.reconcile(connection, releases.ancestors(self._script, heads))
         if self._columns is not None and not step.is_stamp:
             self._refuse_broken(connection, step)
-            columns = self._look(connection)
+            columns = self._read_columns(connection)
             if seq is not None and step.is_upgrade:
                 releases.retire(connection, seq, self._columns, columns)
             self._columns = columns
@@ -108,7 +108,7 @@ class Recorder:
         for revision in step.up_revision_ids:
             self._applied(revision)
 
-    def _look(self, connection: sa.Connection) -> frozenset[ColumnPath]:
+    def _read_columns(self, connection: sa.Connection) -> frozenset[ColumnPath]:
         """Return the present columns of the deployment's schemas; other schemas are ignored."""
         return frozenset(
             item

@@ -15,7 +15,7 @@ _ONE = re.compile(
     r"`?(?P<name>@?[\w.]+)`?\s*:?=\s*(?P<value>(?:'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\([^()]*\)|[^,;'\"(])*)[,;]?",
     re.IGNORECASE,
 )
-_EVERYBODY = frozenset({"global", "persist", "persist_only"})
+_ALL_SESSIONS = frozenset({"global", "persist", "persist_only"})
 
 
 @dataclass(frozen=True)
@@ -50,4 +50,4 @@ def assigned(sql: str) -> Iterator[Assigned]:
             continue  # a user variable
         scope = (found["dotted"] or kept).lower()
         value = found["value"].strip().strip("'\"").lower()
-        yield Assigned(found["name"].lower(), value, scope in _EVERYBODY)
+        yield Assigned(found["name"].lower(), value, scope in _ALL_SESSIONS)

@@ -289,7 +289,7 @@ def portable(type_: TypeEngine[Any], engines: Iterable[str]) -> Portable:
     if name == "string" and "length" not in params:
         name = "text"
     zoneless = [form.engine for form in found.forms if not form.zoned]
-    if params.get("timezone") and zoneless and not _keeps_moments(type_):
+    if params.get("timezone") and zoneless and not _is_timestamp(type_):
         reason = "keeps no zone: services store and read moments in UTC there"
         found.note(found.notes, repr(type_), reason, *zoneless)
     return Portable(
@@ -301,7 +301,7 @@ def portable(type_: TypeEngine[Any], engines: Iterable[str]) -> Portable:
     )
 
 
-_Told = dict[tuple[str, str], list[str]]
+_Reasons = dict[tuple[str, str], list[str]]
 
 
 class _TypeReport:
@@ -310,15 +310,15 @@ class _TypeReport:
     def __init__(self) -> None:
         self.forms: list[Form] = []
         self.labels: dict[str, str] = {}
-        self.problems: _Told = {}
-        self.writing: _Told = {}
-        self.notes: _Told = {}
+        self.problems: _Reasons = {}
+        self.writing: _Reasons = {}
+        self.notes: _Reasons = {}
 
-    def note(self, where: _Told, label: str, reason: str, *engines: str) -> None:
+    def note(self, where: _Reasons, label: str, reason: str, *engines: str) -> None:
         """Add a problem or note to one of the collections, under the type's label."""
         where.setdefault((label, reason), []).extend(engines)
 
-    def sentences(self, where: _Told) -> tuple[str, ...]:
+    def sentences(self, where: _Reasons) -> tuple[str, ...]:
         """Write one of the collections as messages, each with all engines it is about."""
         return tuple(
             f"{label} on {', '.join(engines)} {reason}" for (label, reason), engines in where.items()
@@ -330,7 +330,7 @@ class _TypeReport:
         try:
             found = effective(type_, DIALECTS[engine])
         except Exception as error:  # noqa: BLE001 - a TypeDecorator of the models runs here, and may raise anything
-            problem = f"cannot render its type ({type(error).__name__}: {error}): {_WAYS}"
+            problem = f"cannot render its type ({type(error).__name__}: {error}): {_RESOLUTION}"
             self.note(self.problems, repr(type_), problem, engine)
             return
         label = self.labels[engine] = repr(found.type)
@@ -342,7 +342,7 @@ class _TypeReport:
             return
         if wanted is not None:
             other, _ = _judge(effective(wanted, DIALECTS[engine]).type, engine)
-            form, refused = mapped(form, other) if other is not None else (form, _WAYS)
+            form, refused = mapped(form, other) if other is not None else (form, _RESOLUTION)
             if refused is not None:
                 self.note(self.problems, label, refused, engine)
         elif found.converting is not None:
@@ -362,7 +362,7 @@ def _judge(type_: TypeEngine[Any], engine: str) -> tuple[Form | None, list[str]]
     """Determine the form of a type on one engine, None for none, and the problems that prevent its use."""
     kind = next((kind for kind in KINDS if isinstance(type_, kind.classes)), None)
     if kind is None:
-        return None, [f"has no portable form: {_WAYS}, or leave the column out in ringfence.toml"]
+        return None, [f"has no portable form: {_RESOLUTION}, or leave the column out in ringfence.toml"]
     engines, resolution = kind.available
     reasons = [] if engine in engines else [f"does not exist: {resolution}"]
     reasons += [reason for where, check in kind.checks if engine in where and (reason := check(type_))]
@@ -372,10 +372,10 @@ def _judge(type_: TypeEngine[Any], engine: str) -> tuple[Form | None, list[str]]
     return Form(engine, kind.name, params, engine in POSTGRESQL, engine in SQLITE), reasons
 
 
-_WAYS = "use a plain SQLAlchemy type or one of ringfence.schema.models"
+_RESOLUTION = "use a plain SQLAlchemy type or one of ringfence.schema.models"
 
 
-def _keeps_moments(type_: TypeEngine[Any]) -> bool:
+def _is_timestamp(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, columns.Timestamp) or isinstance(mapped_to(type_), columns.Timestamp)
 
 

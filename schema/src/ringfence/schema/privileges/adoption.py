@@ -44,12 +44,12 @@ class Line:
     @property
     def before(self) -> str:
         """The present right, as text for people."""
-        return _said(self.columns_before, self.rows_before)
+        return _description(self.columns_before, self.rows_before)
 
     @property
     def after(self) -> str:
         """The right after the apply, as text for people."""
-        return _said(self.columns_after, self.rows_after)
+        return _description(self.columns_after, self.rows_after)
 
     def as_dict(self) -> dict[str, object]:
         """Return the line as a dictionary for a JSON document."""
@@ -145,11 +145,11 @@ def adoption(found: Effective) -> Adoption:
         if (right.kind, right.verb) not in _IMPLIED and not _part(found, right, reached)
         if (line := _line(found, right)).change in (LOST, CHANGED) or not right.name.startswith(_OURS)
     ]
-    lines.sort(key=_place)
+    lines.sort(key=_location)
     return Adoption(lines, found.notes, found.others)
 
 
-def _place(line: Line) -> tuple[int, str, str, int, str]:
+def _location(line: Line) -> tuple[int, str, str, int, str]:
     verb = _VERBS.index(line.verb) if line.verb in _VERBS else len(_VERBS)
     return _ORDER.index(line.change), line.login, line.table, verb, line.verb
 
@@ -197,7 +197,7 @@ def _rows(right: Right, reach: Reach | None) -> str | None:
     return reach.rows if reach is not None and right.kind == _COLUMNS_OF else None
 
 
-def _said(columns: str | list[str] | None, rows: str | None) -> str:
+def _description(columns: str | list[str] | None, rows: str | None) -> str:
     if columns is None:
         return "-"
     named = columns if isinstance(columns, str) else ", ".join(columns)

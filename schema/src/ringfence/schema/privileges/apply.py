@@ -103,7 +103,7 @@ def apply(
             if tries == 1 or not isinstance(cause, sa.exc.DBAPIError) or not backend.locks.is_conflict(cause):
                 raise
             if tried == tries:
-                raise JobFailed(f"{failed}{_in_the_way(backend)}") from cause
+                raise JobFailed(f"{failed}{_blocking_sessions(backend)}") from cause
         seconds = pause(tried)
         on_message(f"a lock was not free (try {tried} of {tries}); trying again in {seconds:.1f} s")
         time.sleep(seconds)
@@ -114,7 +114,7 @@ def _seen(plan: Plan) -> None:
     """Ignore the plan of a retry: it was shown at the first attempt."""
 
 
-def _in_the_way(backend: Backend) -> str:
+def _blocking_sessions(backend: Backend) -> str:
     with backend.engine().connect() as connection:
         return "".join(f"\n  blocked by: {one}" for one in backend.sessions.long_transactions(connection))
 

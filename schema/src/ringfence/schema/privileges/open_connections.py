@@ -111,14 +111,16 @@ def rights_kept(
     found: KeptRights = {}
     for bundle in bundles(p for p in lost if accounts.privileges.survives_revoke(p)):
         verbs = ", ".join(verb.upper() for verb, _ in bundle.verbs)
-        found.setdefault(bundle.login, []).append(_said(bundle.kind, bundle.schema, bundle.name, verbs))
+        found.setdefault(bundle.login, []).append(
+            _description(bundle.kind, bundle.schema, bundle.name, verbs)
+        )
     for one in exposures:
         for login, what in one.lasting_connections if one.repair is not None else ():
             found.setdefault(login, []).append(what)
     return found
 
 
-def _said(kind: str, schema: str, name: str, verbs: str) -> str:
+def _description(kind: str, schema: str, name: str, verbs: str) -> str:
     if kind == "role":
         return f"the role {name}"
     return f"{verbs} on the server" if kind == "server" else f"{verbs} on the database {schema or name}"

@@ -20,11 +20,11 @@ def ordered_changes(features: Features, change: Difference) -> Iterator[tuple[st
         `grant` or `revoke`, and the batch.
     """
     again = {(b.login, b.kind, b.schema, b.name): b for b in bundles(change.regrant)}
-    grants = [("grant", batch) for batch in batches(change.grant, things=features.grants_many_objects)]
+    grants = [("grant", batch) for batch in batches(change.grant, many_objects=features.grants_many_objects)]
     if not features.transactional_ddl:
         yield from grants
     paired = [p for p in change.revoke if not features.transactional_ddl and p.target in again]
-    for batch in batches(set(change.revoke).difference(paired), things=features.grants_many_objects):
+    for batch in batches(set(change.revoke).difference(paired), many_objects=features.grants_many_objects):
         yield "revoke", batch
     for bundle in bundles(paired):
         yield "revoke", bundle
@@ -33,5 +33,5 @@ def ordered_changes(features: Features, change: Difference) -> Iterator[tuple[st
     if features.transactional_ddl:
         yield from grants
         yield from (
-            ("grant", batch) for batch in batches(change.regrant, things=features.grants_many_objects)
+            ("grant", batch) for batch in batches(change.regrant, many_objects=features.grants_many_objects)
         )

@@ -22,7 +22,7 @@ from ringfence.schema.state.releases import ancestors
 _BY_COLUMN = frozenset({"select", "insert", "update"})
 _VERBS = _BY_COLUMN | {"delete"}
 """All verbs that a manifest can give on a table; any other privilege on a table is revoked."""
-_Place = tuple[str, str]
+_Location = tuple[str, str]
 
 
 def pending_drops(connection: sa.Connection, backend: Backend, deployment: Deployment) -> PendingDrops:
@@ -84,20 +84,20 @@ class RetainedPrivileges:
 
     pending: PendingDrops
     default: str
-    views: Mapping[_Place, _Place]
+    views: Mapping[_Location, _Location]
 
-    def table(self, p: Privilege) -> _Place:
+    def table(self, p: Privilege) -> _Location:
         """Return (schema, table) of a privilege, also when it is on the view of that table."""
         return self.views.get((p.schema, p.name), (p.schema, p.name))
 
-    def columns(self) -> dict[_Place, Mapping[str, str]]:
+    def columns(self) -> dict[_Location, Mapping[str, str]]:
         """Return (schema, table) -> column -> the revision that retires it, with the default schema filled in."""
         return {
             (schema or self.default, table): dropped
             for (schema, table), dropped in self.pending.columns.items()
         }
 
-    def tables(self) -> dict[_Place, str]:
+    def tables(self) -> dict[_Location, str]:
         """Return (schema, table) -> the revision that retires it, with the default schema filled in."""
         return {
             (schema or self.default, table): dropped
@@ -136,7 +136,7 @@ def adjust_for_column_drops(
         The adjusted privileges, with those on retired columns that accounts hold and keep.
     """
     dropped, views = retained.columns(), retained.views
-    remaining: dict[_Place, list[str]] = {}
+    remaining: dict[_Location, list[str]] = {}
     for schema, table, column in existing:
         table_name = (schema or retained.default, table)
         if table_name in dropped and column not in dropped[table_name]:
@@ -209,7 +209,7 @@ def kept_rights(kept: Iterable[tuple[Privilege, str]], retained: RetainedPrivile
         kept: each privilege with the revision that ends it, as `Staying.ends` yields them.
         retained: the retired tables and columns, and how they are reached.
     """
-    lines: dict[tuple[str, _Place, str], dict[str, set[str]]] = {}
+    lines: dict[tuple[str, _Location, str], dict[str, set[str]]] = {}
     for p, revision in kept:
         lines.setdefault((p.login, retained.table(p), revision), {}).setdefault(p.verb, set()).add(p.column)
     found = []

@@ -545,7 +545,7 @@ class _Planner:
         keys = [
             (login, batch.kind, schema, name, verb)
             for login in batch.logins
-            for schema, name in batch.things
+            for schema, name in batch.objects
             for verb, _ in batch.verbs
         ]
         return Step(kind, batch.logins[0] if len(batch.logins) == 1 else None, make(batch), tuple(keys))

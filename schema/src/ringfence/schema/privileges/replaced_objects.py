@@ -135,7 +135,7 @@ def record_definitions(connection: sa.Connection, backend: Backend, deployment: 
             "revisions": revisions,
             "version": version,
         }
-        for name, digest in _standing(connection, backend, deployment).items()
+        for name, digest in _current(connection, backend, deployment).items()
     }
     stale = [id_ for id_, row in known.items() if wanted.get(id_) != row]
     if stale:
@@ -145,7 +145,7 @@ def record_definitions(connection: sa.Connection, backend: Backend, deployment: 
     connection.commit()
 
 
-def _standing(connection: sa.Connection, backend: Backend, deployment: Deployment) -> dict[Name, str]:
+def _current(connection: sa.Connection, backend: Backend, deployment: Deployment) -> dict[Name, str]:
     """Return the digest of each object that no model defines and that a migration made or an account can reach."""
     dialect = connection.dialect
     owned = ownership(deployment, dialect.name, dialect.default_schema_name)

@@ -81,7 +81,7 @@ def scripts_in(folder: Path) -> Migrations:
             for _ in scripts.walk_revisions():
                 pass
         except KeyError as error:
-            files = [path.name for path in sorted(folder.rglob("*.py")) if _goes_on(path, error.args[0])]
+            files = [path.name for path in sorted(folder.rglob("*.py")) if _follows(path, error.args[0])]
             raise CommandError(
                 f"{', '.join(files) or 'a revision'} goes on from {error}, and no file there is that revision: put its"
                 " file back, or correct the `down_revision` that names it"
@@ -90,7 +90,7 @@ def scripts_in(folder: Path) -> Migrations:
     return scripts
 
 
-def _goes_on(path: Path, revision: object) -> bool:
+def _follows(path: Path, revision: object) -> bool:
     return (
         re.search(rf"(?m)^down_revision\b.*\b{re.escape(str(revision))}\b", path.read_text("utf-8"))
         is not None

@@ -66,7 +66,7 @@ row_security = sa.Table(
     sa.Column("definition_digest", sa.String(64), nullable=False),
     **INNODB_OPTIONS,
 )
-form = sa.Table(
+formats = sa.Table(
     "ringfence_format",
     metadata,
     sa.Column("part", sa.String(64), primary_key=True),
@@ -151,8 +151,8 @@ def ensure(connection: sa.Connection) -> None:
         JobFailed: They were created by a later version, in a format that this one does not know.
     """
     existing = set(sa.inspect(connection).get_table_names())
-    if form.name in existing:
-        number = connection.execute(sa.select(form.c.format).where(form.c.part == _PART)).scalar()
+    if formats.name in existing:
+        number = connection.execute(sa.select(formats.c.format).where(formats.c.part == _PART)).scalar()
         if number is not None and number > FORMAT:
             raise JobFailed(
                 f"the tables ringfence_* of this database have format {number}, and this version knows {FORMAT}:"
@@ -160,13 +160,13 @@ def ensure(connection: sa.Connection) -> None:
             )
     if missing := [table for table in metadata.sorted_tables if table.name not in existing]:
         metadata.create_all(connection, tables=missing, checkfirst=False)
-    if connection.execute(sa.select(sa.func.count()).select_from(form)).scalar_one() == 0:
-        connection.execute(first_form())
+    if connection.execute(sa.select(sa.func.count()).select_from(formats)).scalar_one() == 0:
+        connection.execute(first_format())
 
 
-def first_form() -> sa.Insert:
+def first_format() -> sa.Insert:
     """Return the statement that records the format of the tables."""
-    return sa.insert(form).values(part=_PART, format=FORMAT)
+    return sa.insert(formats).values(part=_PART, format=FORMAT)
 
 
 def ancestors(script: ScriptDirectory, heads: Iterable[str]) -> list[str]:
@@ -188,17 +188,17 @@ def recorded(connection: sa.Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def reconcile(connection: sa.Connection, standing: Iterable[str]) -> int | None:
+def reconcile(connection: sa.Connection, applied: Iterable[str]) -> int | None:
     """Make the releases match the applied revisions: add those that are missing, delete those that a downgrade undid.
 
     Args:
         connection: A connection of the admin account.
-        standing: Every applied revision, the oldest first.
+        applied: Every applied revision, the oldest first.
 
     Returns:
         The seq of the last release that was added; None when none was.
     """
-    wanted = list(standing)
+    wanted = list(applied)
     have = recorded(connection)
     if gone := [seq for revision, seq in have.items() if revision not in set(wanted)]:
         connection.execute(sa.delete(retired).where(retired.c.seq.in_(gone)))

@@ -32,7 +32,7 @@ _ATTEMPTED_AS: Mapping[str, tuple[str, ...]] = {
 _OF_ACCOUNTS = frozenset({"limit", "lock", "drop-old-host"})
 """Kinds of steps about accounts that become findings; for the other kinds, the login of the account was tried."""
 
-_Place = tuple[str, str]
+_Location = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

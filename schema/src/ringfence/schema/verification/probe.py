@@ -200,7 +200,7 @@ def _clear(backend: Backend, deployment: Deployment, report: Report) -> None:
             )
             statements = [
                 accounts.privileges.revoke(batch)
-                for batch in batches(held, things=backend.features.grants_many_objects)
+                for batch in batches(held, many_objects=backend.features.grants_many_objects)
             ]
             statements += [*fence.before, *fence.after]
             statements += [accounts.roles.drop(login) for login in report.access.created]

@@ -321,7 +321,7 @@ class RowProver:
                     words = [word for word, _ in self._upsert_forms(dal, table, may, unique, row)]
                 for index, word in enumerate(words):
                     run = functools.partial(
-                        self._taken_over, index=index, table=table, may=may, unique=unique, row=row
+                        self._upsert_onto_other_row, index=index, table=table, may=may, unique=unique, row=row
                     )
                     what = f"a row outside its scope: {word} on ({', '.join(unique)})"
                     yield from self._outcome(
@@ -335,7 +335,7 @@ class RowProver:
         found, more = self._attempt(bound, run)
         return (False, "") if found and more else (found, more)
 
-    def _taken_over(
+    def _upsert_onto_other_row(
         self, dal: Any, *, index: int, table: sa.Table, may: set[str], unique: tuple[str, ...], row: Row
     ) -> int:
         _, sql = self._upsert_forms(dal, table, may, unique, row)[index]

@@ -453,10 +453,10 @@ def _needs_value(table: sa.Table, column: sa.Column[Any]) -> bool:
 
 def _in_scope(scope: Scope, row: Row, bound: Mapping[str, Any]) -> bool:
     """Whether a row is in a scope, compared as text; a scope of None holds every row."""
-    return scope is None or any(all(_meets(c, row.get(c.column), bound) for c in part) for part in scope)
+    return scope is None or any(all(_satisfies(c, row.get(c.column), bound) for c in part) for part in scope)
 
 
-def _meets(condition: Any, has: Any, bound: Mapping[str, Any]) -> bool:
+def _satisfies(condition: Any, has: Any, bound: Mapping[str, Any]) -> bool:
     if condition.kind == "null" or has is None:
         return condition.kind == "null" and has is None
     values = condition.value if condition.kind == "in" else [condition.value]

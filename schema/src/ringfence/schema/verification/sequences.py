@@ -8,7 +8,7 @@ from ringfence.schema.manifest.model import Account, Grant
 from ringfence.schema.manifest.sequences import sequence_uses
 from ringfence.schema.models.sequences import sequences_of
 
-Place = tuple[str | None, str]
+SequenceName = tuple[str | None, str]
 
 
 def sequence_attempts(
@@ -25,12 +25,12 @@ def sequence_attempts(
         The sequence's name, a statement that needs the right to draw from it, and the grant that gives this right,
         if any.
     """
-    given: dict[Place, Grant] = {}
+    given: dict[SequenceName, Grant] = {}
     for one, grant, sequence in sequence_uses(deployment.accounts.values(), deployment.tables):
         if one is account:
-            given[_place(sequence.schema, sequence.name)] = grant
+            given[_sequence_name(sequence.schema, sequence.name)] = grant
     known = dict.fromkeys(
-        _place(sequence.schema, sequence.name)
+        _sequence_name(sequence.schema, sequence.name)
         for table in deployment.tables.values()
         for column in table.columns
         for sequence, _ in sequences_of(column)
@@ -41,5 +41,5 @@ def sequence_attempts(
             yield ".".join(filter(None, (schema, name))), sql, given.get((schema, name))
 
 
-def _place(schema: str | None, name: str) -> Place:
+def _sequence_name(schema: str | None, name: str) -> SequenceName:
     return (None if schema is None else str(schema)), str(name)

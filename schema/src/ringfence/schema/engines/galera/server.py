@@ -129,7 +129,7 @@ class _Lease:
             if not sa.inspect(connection).has_table("ringfence_lease"):
                 connection.exec_driver_sql(_TABLE)
         while True:
-            now = self._look()
+            now = self._read_row()
             if now is None:
                 self._send("INSERT IGNORE INTO ringfence_lease VALUES ('job', NULL, 0, 0, NULL)")
                 continue
@@ -222,7 +222,7 @@ class _Lease:
                 "UPDATE ringfence_lease SET holder = NULL WHERE name = 'job' AND holder = %s", self._holder
             )
 
-    def _look(self) -> tuple[str | None, int] | None:
+    def _read_row(self) -> tuple[str | None, int] | None:
         """Return the holder and the count of renewals; None when the row does not exist."""
         with self._engine.connect() as connection:
             row = connection.exec_driver_sql(

@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import Grouping
 
 from ringfence.schema.alembic_compat import ddl_implementation
 from ringfence.schema.engines.base import Statement
-from ringfence.schema.engines.ddl_attempts import Attempt, without_effect
+from ringfence.schema.engines.ddl_attempts import Attempt, ineffective_attempts
 from ringfence.schema.sql.mysql_options import HOLDS_ON, extend_statement
 
 
@@ -158,4 +158,4 @@ class FamilyDDL:
 
     def attempts(self, tables: Sequence[tuple[str, str]], readable: str) -> Iterator[Attempt]:
         """Yield the DDL that a proof tries as a service; none of it leaves anything behind."""
-        yield from without_effect(tables, readable)
+        yield from ineffective_attempts(tables, readable)

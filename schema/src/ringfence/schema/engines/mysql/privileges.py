@@ -31,7 +31,7 @@ IS_ADMINISTRATOR = (
 )
 """SQL condition on a row of mysql.user, with the alias and dot in the braces: whether it may do more than a service."""
 # information_schema shows the privileges of other accounts only with SELECT on mysql.*. Each query reads one level.
-_HELD_LEVELS = (
+_GRANT_LEVELS = (
     "SELECT grantee, 'server', '', '', privilege_type, '', is_grantable"
     " FROM information_schema.user_privileges WHERE grantee IN %(grantees)s",
     "SELECT grantee, 'database', table_schema, '', privilege_type, '', is_grantable"
@@ -180,7 +180,7 @@ def granted_on(database: str) -> str:
 
 def revoking(accounts: "FamilyAccounts", privilege: Privilege) -> str:
     """Return the statement that revokes a privilege."""
-    (batch,) = batches([privilege], things=False)
+    (batch,) = batches([privilege], many_objects=False)
     return str(accounts.privileges.revoke(batch))
 
 
@@ -316,7 +316,7 @@ class FamilyPrivileges:
         names = {f"'{login}'@'{at}'": login for login, at in accounts}
         given = {"grantees": in_list(names), "schemas": in_list(schemas)}
         found = set()
-        for query in _HELD_LEVELS:
+        for query in _GRANT_LEVELS:
             rows = connection.exec_driver_sql(query, given)
             for grantee, kind, schema, name, verb, column, grantable in rows:
                 login = names[grantee]
@@ -369,7 +369,7 @@ def in_list(items: Iterable[str]) -> tuple[str, ...]:
 
 def privileges_and_object(batch: Batch) -> str:
     """Return the privileges and the object of a GRANT or REVOKE: what precedes TO or FROM."""
-    return f"{_verbs(batch)} ON {_thing(batch)}"
+    return f"{_verbs(batch)} ON {_object_of(batch)}"
 
 
 def _verbs(batch: Batch) -> str:
@@ -380,7 +380,7 @@ def _verbs(batch: Batch) -> str:
     return ", ".join(parts)
 
 
-def _thing(batch: Batch) -> str:
+def _object_of(batch: Batch) -> str:
     """Return the object of a GRANT; the pattern of a database comes from the catalog and is already escaped."""
     if batch.kind == "server":
         return "*.*"

@@ -694,7 +694,7 @@ class RowSecurityPlanner:
         }
         found.before += [
             replace(self._accounts.privileges.grant(batch, DEFINER_HOST), about=rights)
-            for batch in batches({*change.grant, *again}, things=False)
+            for batch in batches({*change.grant, *again}, many_objects=False)
         ]
         for one in outdated:
             if one.kind != FUNCTION:
@@ -703,7 +703,7 @@ class RowSecurityPlanner:
         for kind in _DROP_ORDER:
             if kind == FUNCTION:
                 # Dropping a function drops the privileges on it, and a REVOKE would fail after that.
-                revokes = batches(change.revoke, things=False)
+                revokes = batches(change.revoke, many_objects=False)
                 found.after += [
                     replace(self._accounts.privileges.revoke(batch, DEFINER_HOST), about=rights)
                     for batch in revokes

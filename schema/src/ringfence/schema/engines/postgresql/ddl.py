@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from ringfence.schema.alembic_compat import ddl_implementation
 from ringfence.schema.engines.base import Statement
-from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
+from ringfence.schema.engines.ddl_attempts import NEW, Attempt, transactional_attempts
 from ringfence.schema.errors import JobFailed, LabelInUse
 from ringfence.schema.models.enums import native_enums
 from ringfence.schema.sql.identifiers import serial_name
@@ -614,7 +614,7 @@ class PostgreSQLDDL:
         CREATE TRIGGER locks its table before it checks privileges, so it is tried on a table of Ringfence's own
         (`readable`).
         """
-        yield from taken_back(tables)
+        yield from transactional_attempts(tables)
         for key, name in tables:
             yield "create index", key, f"CREATE INDEX ON {name} ((1))"
             yield "truncate", key, f"TRUNCATE {name}"

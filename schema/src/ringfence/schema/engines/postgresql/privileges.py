@@ -55,7 +55,7 @@ _SCHEMA_USAGE = """
     FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY (%s)
 """
 # aclexplode returns no row for a NULL acl, which stands for the owner's default privileges.
-_THINGS = f"""
+_OBJECTS = f"""
     WITH ours AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = ANY (%(logins)s)),
          things AS (
              SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind,
@@ -82,9 +82,9 @@ _THINGS = f"""
     SELECT DISTINCT ours.rolname, t.kind, t.schema, t.name, lower(x.privilege_type), t.col,
 """  # noqa: S608 - constant SQL
 _OF_OURS = " FROM things t CROSS JOIN LATERAL aclexplode(t.acl) x JOIN ours ON ours.oid = x.grantee"
-_HELD = f"{_THINGS} x.is_grantable {_OF_OURS}"
+_HELD = f"{_OBJECTS} x.is_grantable {_OF_OURS}"
 _BEYOND = f"""
-    {_THINGS} pg_catalog.pg_get_userbyid(x.grantor) {_OF_OURS}
+    {_OBJECTS} pg_catalog.pg_get_userbyid(x.grantor) {_OF_OURS}
     WHERE {BEYOND_REVOKE.format("t")}
     ORDER BY 1, 2, 3, 4, 5, 6, 7
 """
@@ -269,7 +269,7 @@ class PostgreSQLPrivileges:
 
     def grant(self, batch: Batch) -> Statement:
         """Return the GRANT of a batch."""
-        return Statement.plain(f"GRANT {_verbs(batch)} ON {_things(batch)} TO {_roles(batch)}")
+        return Statement.plain(f"GRANT {_verbs(batch)} ON {_objects(batch)} TO {_roles(batch)}")
 
     def revoke(self, batch: Batch) -> Statement:
         """Return the REVOKE of a batch.
@@ -283,9 +283,9 @@ class PostgreSQLPrivileges:
         if batch.passes_on:
             verbs = _verbs(batch).replace(f"{GRANT_OPTION} ".upper(), "")
             return Statement.plain(
-                f"REVOKE {GRANT_OPTION.upper()} {verbs} ON {_things(batch)} FROM {_roles(batch)} CASCADE"
+                f"REVOKE {GRANT_OPTION.upper()} {verbs} ON {_objects(batch)} FROM {_roles(batch)} CASCADE"
             )
-        return Statement.plain(f"REVOKE {_verbs(batch)} ON {_things(batch)} FROM {_roles(batch)}")
+        return Statement.plain(f"REVOKE {_verbs(batch)} ON {_objects(batch)} FROM {_roles(batch)}")
 
     def unrevocable(self, connection: sa.Connection, difference: Difference) -> list[str]:
         """Return a line for each privilege that a REVOKE of the admin account would leave in place.
@@ -300,7 +300,7 @@ class PostgreSQLPrivileges:
             held = Privilege(*row)
             # A REVOKE on a table also revokes the privilege on its columns.
             if held in taken or replace(held, column="") in taken:
-                (batch,) = batches([held], things=False)
+                (batch,) = batches([held], many_objects=False)
                 found.append(
                     f"{held} was granted by {grantor}, who alone can revoke it: as {quoted(grantor)},"
                     f" {self.revoke(batch)}"
@@ -324,11 +324,11 @@ def _verbs(batch: Batch) -> str:
     return ", ".join(parts)
 
 
-def _things(batch: Batch) -> str:
+def _objects(batch: Batch) -> str:
     if batch.kind in ("schema", "database"):
-        listed = [quoted(schema or name) for schema, name in batch.things]
+        listed = [quoted(schema or name) for schema, name in batch.objects]
     elif batch.kind == "function":  # the server has quoted the signature
-        return "ROUTINE " + ", ".join(f"{quoted(schema)}.{name}" for schema, name in batch.things)
+        return "ROUTINE " + ", ".join(f"{quoted(schema)}.{name}" for schema, name in batch.objects)
     else:
-        listed = [f"{quoted(schema)}.{quoted(name)}" for schema, name in batch.things]
+        listed = [f"{quoted(schema)}.{quoted(name)}" for schema, name in batch.objects]
     return f"{batch.kind.upper()} {', '.join(listed)}"

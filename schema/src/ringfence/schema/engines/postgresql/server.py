@@ -24,7 +24,7 @@ APPLICATION = "ringfence-schema"
 # Parts of messages of a server that refuses logins only for the moment (libpq has no SQLSTATE before a login).
 _PASSING = ("starting up", "shutting down", "recovery", "too many", "connection slots")
 # Part of the message about a refused login -> how to resolve it. The first match is used.
-_WAYS_OUT = {
+_RESOLUTIONS = {
     "authentication failed": "; check DB_USER and DB_PASS",
     'role "': "; check DB_USER",
     " does not exist": "; check DB_NAME, or make it first: CREATE DATABASE",
@@ -137,7 +137,7 @@ class PostgreSQL:
         said = text.rpartition("FATAL:")[2].strip()
         if any(passing in said for passing in _PASSING):
             return None
-        return said + next((way for sign, way in _WAYS_OUT.items() if sign in said), "")
+        return said + next((way for sign, way in _RESOLUTIONS.items() if sign in said), "")
 
 
 KINDS = {"postgresql": PostgreSQL}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 
 from ringfence.schema.engines.base import Statement
-from ringfence.schema.engines.ddl_attempts import NEW, Attempt, taken_back
+from ringfence.schema.engines.ddl_attempts import NEW, Attempt, transactional_attempts
 
 
 class SQLiteDDL:
@@ -26,6 +26,6 @@ class SQLiteDDL:
 
         CREATE TRIGGER is left out: its body ends in END, which a session refuses before SQLite receives it.
         """
-        yield from taken_back(tables)
+        yield from transactional_attempts(tables)
         for key, _ in tables:
             yield "create index", key, f'CREATE INDEX main.{NEW} ON "{key}" ((1))'

@@ -113,7 +113,7 @@ def _session(whole: RevisionCheck) -> Iterator[RevisionProblem]:
                     standing[one.name] = (one, done.line)
 
 
-def _everybody(step: OperationCheck) -> Iterator[str]:
+def _global_variable(step: OperationCheck) -> Iterator[str]:
     for one in assigned(_text(step.done)):
         if one.global_scope and one.name not in _VARIABLES:
             yield f"SET GLOBAL {one.name} changes the node of the job alone, until it starts again"
@@ -173,7 +173,7 @@ RULES = (
         "A global variable is set on one node",
         "set it in the configuration of each node, or by hand on each of them",
         on((_CLUSTER, WARNING)),
-        _everybody,
+        _global_variable,
     ),
     Rule(
         "RF603",

@@ -88,7 +88,7 @@ def _mixed(whole: RevisionCheck) -> Iterator[RevisionProblem]:
             )
 
 
-def _no_way_back(whole: RevisionCheck) -> Iterator[RevisionProblem]:
+def _no_downgrade(whole: RevisionCheck) -> Iterator[RevisionProblem]:
     down = whole.downgrade
     if not whole.upgrade.done:
         return
@@ -154,7 +154,7 @@ RULES = (
         "A revision cannot be taken back",
         "write a downgrade(), or state in it why there is none",
         EVERYWHERE,
-        check_revision=_no_way_back,
+        check_revision=_no_downgrade,
     ),
     Rule(
         "RF502",

@@ -59,7 +59,7 @@ _IN_COLUMN = {
     "foreign key": ("REFERENCES",),
     "check": ("CHECK",),
 }
-Place = tuple[str | None, str]
+TableName = tuple[str | None, str]
 
 
 def replay(objects: Objects, text: str) -> None:
@@ -139,7 +139,7 @@ def _create_index(objects: Objects, read: Reader) -> None:
     objects.make_on("index", schema, table[1], index[1] if index else None, inner.names() if inner else ())
 
 
-def _create_table(objects: Objects, read: Reader, place: Place) -> None:
+def _create_table(objects: Objects, read: Reader, place: TableName) -> None:
     objects.make("table", *place)
     table = objects.table(*place)
     partition = read.take("PARTITION", "OF")
@@ -159,11 +159,11 @@ def _create_table(objects: Objects, read: Reader, place: Place) -> None:
                 _inherit(objects, place, parent)
 
 
-def _inherit(objects: Objects, place: Place, parent: Place) -> None:
+def _inherit(objects: Objects, place: TableName, parent: TableName) -> None:
     objects.table(*place).columns.update(objects.table(*parent).columns)
 
 
-def _element(objects: Objects, place: Place, read: Reader) -> None:
+def _element(objects: Objects, place: TableName, read: Reader) -> None:
     """Apply a column, a constraint or an index in the syntax of CREATE TABLE and ADD."""
     if read.take("LIKE"):
         if (other := read.qualified()) is not None:
@@ -175,7 +175,7 @@ def _element(objects: Objects, place: Place, read: Reader) -> None:
         _column_words(objects, place, read, column)
 
 
-def _column_words(objects: Objects, place: Place, read: Reader, column: str) -> None:
+def _column_words(objects: Objects, place: TableName, read: Reader, column: str) -> None:
     """Apply the constraints inside a column's definition."""
     name = None
     while read.more:
@@ -190,7 +190,7 @@ def _column_words(objects: Objects, place: Place, read: Reader, column: str) -> 
             read.at += 1
 
 
-def _constraint(objects: Objects, place: Place, read: Reader) -> None:
+def _constraint(objects: Objects, place: TableName, read: Reader) -> None:
     name = None
     if read.take("CONSTRAINT") and read.word not in {"PRIMARY", "UNIQUE", "FOREIGN", "CHECK"}:
         name = read.name()
@@ -224,7 +224,7 @@ def _constraint(objects: Objects, place: Place, read: Reader) -> None:
     objects.make_on(kind, *place, name, columns)
 
 
-def _columns(objects: Objects, place: Place, inner: Reader, kind: str) -> list[str]:
+def _columns(objects: Objects, place: TableName, inner: Reader, kind: str) -> list[str]:
     """Return the columns of a constraint; for a CHECK, the names in it that are columns of the table."""
     if kind != "check":
         return inner.names()
@@ -272,7 +272,7 @@ def _alter_other(objects: Objects, read: Reader, kind: str) -> None:
         objects.rename(KINDS[kind], place[0], place[1], place[1], schema)
 
 
-def _alter_table(objects: Objects, read: Reader, place: Place) -> Place:  # noqa: C901, PLR0912 - one branch for each action
+def _alter_table(objects: Objects, read: Reader, place: TableName) -> TableName:  # noqa: C901, PLR0912 - one branch for each action
     """Apply one action of ALTER TABLE; return the table's schema and name after it."""
     if read.take("ADD"):
         read.skip("COLUMN")
@@ -304,7 +304,7 @@ def _alter_table(objects: Objects, read: Reader, place: Place) -> Place:  # noqa
     return place
 
 
-def _drop_of_table(objects: Objects, read: Reader, place: Place) -> None:
+def _drop_of_table(objects: Objects, read: Reader, place: TableName) -> None:
     if read.take("PRIMARY", "KEY"):
         table = objects.table(*place)
         table.named = {one for one in table.named if one[0] != "primary key"}
@@ -326,7 +326,7 @@ def _drop_of_table(objects: Objects, read: Reader, place: Place) -> None:
         objects.drop_column(*place, name)
 
 
-def _rename_of_table(objects: Objects, read: Reader, place: Place) -> Place:
+def _rename_of_table(objects: Objects, read: Reader, place: TableName) -> TableName:
     if read.take("CONSTRAINT") or read.take("INDEX") or read.take("KEY"):
         old, new = read.name(), read.name() if read.take("TO") else None
         if old and new:
