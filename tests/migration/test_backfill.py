@@ -138,7 +138,7 @@ def test_an_invalid_backfill_is_reported_before_anything_is_changed(shop):
             "does not define yet what customer.secret becomes",
         ),
         ('backfill = Backfill("customer", set={"id": 1})', "primary key, in whose order rows are taken"),
-        ('backfill = Backfill("customer")', "neither what is set nor a function"),
+        ('backfill = Backfill("customer")', "sets neither values nor a function"),
         ('backfill = Backfill("customer", each=lambda row: None)', "`each=` needs `where=`"),
         ("other = 1", "holds no `backfill = Backfill"),
         ("1 / 0", "migrations/backfills/bad.py: cannot be imported: ZeroDivisionError"),

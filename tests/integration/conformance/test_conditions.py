@@ -114,7 +114,7 @@ def test_what_is_no_condition_is_refused(filled: Any) -> None:
         with pytest.raises(UsageError, match=r"condition|cast"):
             wrong()
     for wrong in (lambda: dal().select(), lambda: dal().count()):
-        with pytest.raises(ArgumentError, match="asks for no table"):
+        with pytest.raises(ArgumentError, match="names no table"):
             wrong()
     assert [row.name for row in dal().select(t.name, orderby=t.name)] == ["ann", "bob", "cid"]
     assert names(dal, known & True) == ["bob", "cid"]

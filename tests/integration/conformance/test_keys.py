@@ -141,7 +141,7 @@ def test_a_part_of_a_key_stands_for_no_record(shop: Database) -> None:
             with pytest.raises(ArgumentError, match="key"):
                 refused()
         for refused in (lambda: seat({}), seat.update_or_insert):
-            with pytest.raises(ArgumentError, match="no value says which record"):
+            with pytest.raises(ArgumentError, match="no value identifies the record"):
                 refused()
         assert dal(seat.guest == "Ada").count() == 2
         seat[{"row": 1, "number": 1}] = {"guest": "Zoe"}

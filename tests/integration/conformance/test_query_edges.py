@@ -139,7 +139,7 @@ def test_the_record_of_a_row_is_updated_and_deleted_whatever_its_key(filled: Any
         assert dal(dal.owner.name == "by join").count() == 1
         with pytest.raises(AttributeError, match=r"select its key too, pet_no"):
             dal(dal.pet).select(dal.pet.name).first().update_record(name="x")
-        with pytest.raises(AttributeError, match=r"say row\.pet\.update_record"):
+        with pytest.raises(AttributeError, match=r"write row\.pet\.update_record"):
             joined.update_record(name="x")
         lone = dal(dal.pet.owner_id == None).select(  # noqa: E711  # PyDAL's IS NULL
             dal.pet.ALL, dal.owner.ALL, left=dal.owner.on(dal.owner.id == dal.pet.owner_id)

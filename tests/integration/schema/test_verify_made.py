@@ -77,7 +77,7 @@ def test_a_key_whose_values_are_not_sent_is_no_excess(shop):
     try:
         proof = prove(shop)
         assert proof.findings == []
-        said = [w for w in proof.warnings if "by which an upsert could meet" in w]
+        said = [w for w in proof.warnings if "by which an upsert could match" in w]
         assert sorted(w.partition("value of ")[2].partition(" by")[0] for w in said) == ["(born)", "(email)"]
         rows = shop.database.execute("SELECT id, tenant, email FROM person ORDER BY id")
         assert [tuple(row) for row in rows] == [(1, "a", "one@a"), (2, "b", "two@b")]

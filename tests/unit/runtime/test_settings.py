@@ -160,7 +160,7 @@ def test_a_password_file_is_read_again_each_time(tmp_path: Path) -> None:
 def test_a_password_is_set_by_one_variable(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("one")
-    with pytest.raises(BadSettings, match="in one way") as raised:
+    with pytest.raises(BadSettings, match="set only one of them") as raised:
         Settings.from_env(BASE | {"DB_PASS_FILE": str(path), "DB_PASS": "s3cret"})
     assert "s3cret" not in str(raised.value)
     with pytest.raises(BadSettings, match="cannot be read"):
