@@ -11,7 +11,7 @@ from ringfence.runtime.errors import AccessDenied, BadSettings, NotReady, Unavai
 from ringfence.runtime.settings import Host
 from ringfence.schema.backfills.run import Pace, run
 from ringfence.schema.engines import reach
-from ringfence.schema.engines.load import Gauge
+from ringfence.schema.engines.server_load import Gauge
 from servers import galera
 from servers.base import Database
 from servers.process import free_ports

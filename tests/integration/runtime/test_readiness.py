@@ -263,7 +263,7 @@ def test_a_server_that_is_starting_is_waited_for(server: Server, own_server: Cal
 
 
 def _ready(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ringfence.runtime.ready", *arguments]
+    command = [sys.executable, "-m", "ringfence.runtime.ready_command", *arguments]
     return subprocess.run(
         command, env=clean_environment() | env, capture_output=True, text=True, check=False, timeout=90
     )

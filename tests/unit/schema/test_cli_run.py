@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.runtime import ready
+from ringfence.runtime import ready_command
 from ringfence.schema.cli import ringfence, run
 
 
@@ -48,7 +48,7 @@ def test_the_command_that_waits_shows_no_url_either(capsys):
     url = "mysql://till:s3cret@db/shop"
     for words in (["mirror.json", url], [url], ["mirror.json", "--timeout", url]):
         with pytest.raises(SystemExit) as stop:
-            sys.exit(ready.main(words))
+            sys.exit(ready_command.main(words))
         assert stop.value.code == 3
         said = capsys.readouterr()
         assert "s3cret" not in said.out + said.err, words

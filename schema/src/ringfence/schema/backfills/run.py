@@ -21,7 +21,7 @@ from ringfence.schema.backfills.statements import move_of, primary_key
 from ringfence.schema.deployment import Deployment
 from ringfence.schema.engines import check_engine, first_line, reach
 from ringfence.schema.engines.base import Backend
-from ringfence.schema.engines.load import Gauge
+from ringfence.schema.engines.server_load import Gauge
 from ringfence.schema.errors import JobFailed, LockLost
 from ringfence.schema.state import releases
 from ringfence.schema.text import MessageCallback, counted
