@@ -106,7 +106,7 @@ def test_a_run_that_is_killed_is_resumed_and_two_runs_do_not_double_the_work(sho
         on_message=heard.append,
     )
     assert (progress.seen, progress.changed, progress.resumed) == (ROWS, ROWS, True)
-    assert "another run of raise_amounts has not said that it ended" in heard[0]
+    assert "another run of raise_amounts has not recorded its end" in heard[0]
     assert shown[0].startswith(f"{done} of {ROWS} rows")
     assert "s left" in shown[1]
     assert one(shop, "SELECT COUNT(*) FROM purchase WHERE amount = 1") == ROWS
@@ -157,7 +157,7 @@ def test_an_invalid_backfill_is_reported_before_anything_is_changed(shop):
         backfill = Backfill("customer", set={"email": None}, where="id > 1")
         """,
     )
-    with pytest.raises(JobFailed, match=r"the backfill bad stopped after 0 rows, which stand"):
+    with pytest.raises(JobFailed, match=r"the backfill bad stopped after 0 rows, which are kept"):
         run(deployment, "bad", env)
     (shop.root / "migrations/backfills/bad.py").unlink()
     assert shop.run("ringfence", "backfill").stdout == "raise_amounts: purchase\nsecrets: customer\n"
