@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-import analytics.application
-import backend_api.application
 from servers.base import Server
 from support.reference_platform import PASSWORD, Platform, serve
 
@@ -40,12 +38,16 @@ def platform(
 
 @pytest.fixture(scope="module")
 def backend(platform: Platform) -> Iterator[FlaskClient]:
-    yield from serve(backend_api.application, platform.mirror("backend-api"), platform.env("backend-api"))
+    from backend_api import application  # here: the tests of the wheel collect this folder without pydantic
+
+    yield from serve(application, platform.mirror("backend-api"), platform.env("backend-api"))
 
 
 @pytest.fixture(scope="module")
 def figures(platform: Platform) -> Iterator[FlaskClient]:
-    yield from serve(analytics.application, platform.mirror("analytics"), platform.env("analytics"))
+    from analytics import application  # here: see backend_api
+
+    yield from serve(application, platform.mirror("analytics"), platform.env("analytics"))
 
 
 @pytest.fixture
