@@ -38,7 +38,7 @@ class AuthUserTable(_ringfence.Table[AuthUserSet, AuthUserRow, int]):
     created_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, AuthUserSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[AuthUserSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[AuthUserSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,
@@ -68,7 +68,7 @@ class EventsTable(_ringfence.Table[EventsSet, EventsRow, int]):
     occurred_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, EventsSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[EventsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[EventsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,

@@ -44,7 +44,7 @@ class AuthUserTable(_ringfence.Table[AuthUserSet, AuthUserRow, int]):
     newsletter: _ringfence.Field[bool, bool, AuthUserSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[AuthUserSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[AuthUserSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,
@@ -139,7 +139,7 @@ class SessionsTable(_ringfence.Table[SessionsSet, SessionsRow, int]):
     updated_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, SessionsSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[SessionsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[SessionsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,
@@ -224,7 +224,7 @@ class SettingsTable(_ringfence.Table[SettingsSet, SettingsRow, int]):
     updated_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, SettingsSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[SettingsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[SettingsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,
@@ -298,7 +298,7 @@ class EventsTable(_ringfence.Table[EventsSet, EventsRow, int]):
     occurred_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, EventsSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[EventsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[EventsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,

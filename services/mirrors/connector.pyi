@@ -81,7 +81,7 @@ class IntegrationsTable(_ringfence.Table[IntegrationsSet, IntegrationsRow, int])
     sync_last_end_datetime: _ringfence.MomentField[_datetime.datetime | None, _datetime.datetime, IntegrationsSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[IntegrationsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[IntegrationsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,
@@ -192,7 +192,7 @@ class WebhooksTable(_ringfence.Table[WebhooksSet, WebhooksRow, _uuid.UUID | str]
     updated_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, WebhooksSet]
     def __call__(
         self,
-        key: _uuid.UUID | str | str | _ringfence.Query[WebhooksSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: _uuid.UUID | str | str | _ringfence.Query[WebhooksSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: _uuid.UUID | str | None = ...,
@@ -274,7 +274,7 @@ class PlatformIntegrationsTable(_ringfence.Table[PlatformIntegrationsSet, Platfo
     updated_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, PlatformIntegrationsSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[PlatformIntegrationsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[PlatformIntegrationsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,

@@ -45,7 +45,7 @@ class DiscordUserTable(_ringfence.Table[DiscordUserSet, DiscordUserRow, _uuid.UU
     sync_last_end_datetime: _ringfence.MomentField[_datetime.datetime | None, _datetime.datetime, DiscordUserSet]
     def __call__(
         self,
-        key: _uuid.UUID | str | str | _ringfence.Query[DiscordUserSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: _uuid.UUID | str | str | _ringfence.Query[DiscordUserSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: _uuid.UUID | str | None = ...,
@@ -149,7 +149,7 @@ class DiscordUserTokenTable(_ringfence.Table[DiscordUserTokenSet, DiscordUserTok
     deleted_at: _ringfence.MomentField[_datetime.datetime | None, _datetime.datetime, DiscordUserTokenSet]
     def __call__(
         self,
-        key: _uuid.UUID | str | str | _ringfence.Query[DiscordUserTokenSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: _uuid.UUID | str | str | _ringfence.Query[DiscordUserTokenSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: _uuid.UUID | str | None = ...,

@@ -42,7 +42,7 @@ class SongsTable(_ringfence.Table[SongsSet, SongsRow, int]):
     updated_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, SongsSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[SongsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[SongsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,
@@ -122,7 +122,7 @@ class PlayHistoryTable(_ringfence.Table[PlayHistorySet, PlayHistoryRow, int]):
     played_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, PlayHistorySet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[PlayHistorySet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[PlayHistorySet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,
@@ -188,7 +188,7 @@ class FavoritesTable(_ringfence.Table[FavoritesSet, FavoritesRow, int]):
     created_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, FavoritesSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[FavoritesSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[FavoritesSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,
@@ -256,7 +256,7 @@ class PreferencesTable(_ringfence.Table[PreferencesSet, PreferencesRow, int]):
     updated_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, PreferencesSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[PreferencesSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[PreferencesSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,

@@ -42,7 +42,7 @@ class PlatformIntegrationsTable(_ringfence.Table[PlatformIntegrationsSet, Platfo
     updated_at: _ringfence.MomentField[_datetime.datetime, _datetime.datetime, PlatformIntegrationsSet]
     def __call__(
         self,
-        key: int | str | _ringfence.Query[PlatformIntegrationsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
+        _key: int | str | _ringfence.Query[PlatformIntegrationsSet] | _abc.Mapping[str, _typing.Any] | _ringfence.BaseRow | None = ...,
         /,
         *,
         id: int | None = ...,

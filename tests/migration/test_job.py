@@ -134,7 +134,7 @@ import time
 from ringfence.runtime.settings import Settings
 from ringfence.schema.engines import reach
 
-with reach(Settings.from_env()).locks.hold(patience=0, say=print):
+with reach(Settings.from_env()).locks.hold(patience=0, on_message=print):
     print("held", flush=True)
     time.sleep(600)
 """

@@ -61,7 +61,7 @@ class MirrorFile:
         """Write a unified diff from the content on disk to the generated one."""
         found, wanted = ((text or "").splitlines(keepends=True) for text in (self.current, self.expected))
         return "".join(
-            difflib.unified_diff(found, wanted, f"{self.path.name} (written)", f"{self.path.name} (wanted)")
+            difflib.unified_diff(found, wanted, f"{self.path.name} (written)", f"{self.path.name} (expected)")
         )
 
 
