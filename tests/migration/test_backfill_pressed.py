@@ -97,7 +97,7 @@ def test_it_waits_while_flow_control_stands_the_cluster_still(own_server, tmp_pa
     with contextlib.closing(slow):
         heard = watched.run(Pace())
         helper.join(60)
-    assert heard[0].startswith("waiting: flow control st")
+    assert heard[0].startswith("waiting: flow control has paused the cluster")
     assert heard[1].startswith("continuing after ")
     assert watched.pressed_at == 40 < watched.waited_at < ROWS
     assert [raised(shop.database, node) for node in range(3)] == [ROWS] * 3
